@@ -1,0 +1,8 @@
+module tlscore.example/tlscore
+
+go 1.26.0
+
+require (
+	golang.org/x/crypto v0.58.0
+	pgregory.net/rapid v1.3.0
+)

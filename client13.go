@@ -1,0 +1,559 @@
+package tlscore
+
+import (
+	"bytes"
+	"crypto/ecdh"
+	"crypto/tls"
+	"slices"
+
+	"tlscore.example/tlscore/internal/schedule"
+	"tlscore.example/tlscore/internal/wire"
+)
+
+// clientRules13 is the client of TLS 1.3 as a table. RFC 8446, Appendix A.1.
+var clientRules13 = ruleTable{
+	StateClientStart: {
+		{inputStart, clientStart, oneOf(StateWaitServerHello)},
+	},
+	StateWaitServerHello: {
+		{inputServerHello, clientServerHello, oneOf(StateWaitEncryptedExtensions)},
+		{inputHelloRetryRequest, clientHelloRetryRequest, oneOf(StateWaitServerHelloRetry)},
+		{inputChangeCipherSpec, dropChangeCipherSpec, oneOf(StateWaitServerHello)},
+	},
+	// "If a client receives a second HelloRetryRequest in the same connection
+	// (i.e., where the ClientHello was itself in response to a
+	// HelloRetryRequest), it MUST abort the handshake with an
+	// "unexpected_message" alert."
+	// https://www.rfc-editor.org/rfc/rfc8446#section-4.1.4
+	StateWaitServerHelloRetry: {
+		{inputServerHello, clientServerHello, oneOf(StateWaitEncryptedExtensions)},
+		{inputChangeCipherSpec, dropChangeCipherSpec, oneOf(StateWaitServerHelloRetry)},
+	},
+	StateWaitEncryptedExtensions: {
+		{inputEncryptedExtensions, clientEncryptedExtensions, oneOf(StateWaitCertificateOrRequest)},
+		{inputChangeCipherSpec, dropChangeCipherSpec, oneOf(StateWaitEncryptedExtensions)},
+	},
+	StateWaitCertificateOrRequest: {
+		{inputCertificateRequest, clientCertificateRequest, oneOf(StateWaitCertificate)},
+		{inputCertificate, clientCertificate, oneOf(StateWaitCertificateVerify)},
+		{inputChangeCipherSpec, dropChangeCipherSpec, oneOf(StateWaitCertificateOrRequest)},
+	},
+	StateWaitCertificate: {
+		{inputCertificate, clientCertificate, oneOf(StateWaitCertificateVerify)},
+		{inputChangeCipherSpec, dropChangeCipherSpec, oneOf(StateWaitCertificate)},
+	},
+	StateWaitCertificateVerify: {
+		{inputCertificateVerify, clientCertificateVerify, oneOf(StateWaitServerFinished)},
+		{inputChangeCipherSpec, dropChangeCipherSpec, oneOf(StateWaitCertificateVerify)},
+	},
+	StateWaitServerFinished: {
+		{inputFinished, clientFinished, oneOf(StateConnected)},
+		{inputChangeCipherSpec, dropChangeCipherSpec, oneOf(StateWaitServerFinished)},
+	},
+	StateConnected: {
+		{inputApplicationData, receiveData, oneOf(StateConnected)},
+		{inputKeyUpdate, receiveKeyUpdate, oneOf(StateConnected)},
+		{inputNewSessionTicket, clientNewSessionTicket, oneOf(StateConnected)},
+	},
+}
+
+// clientHandshake is what a client keeps until the handshake is over.
+type clientHandshake struct {
+	handshake
+	hello    wire.ClientHello // as it was sent last
+	helloRaw []byte           // the first one, until the hash is known
+	shares   []*keyShare
+	retry    *retryRequest
+
+	certificateRequested bool
+	requestContext       []byte
+}
+
+// retryRequest is what a HelloRetryRequest has fixed.
+type retryRequest struct {
+	suite *cipherSuite
+	group tls.CurveID // 0: it only brought a cookie
+}
+
+// clientStart sends the ClientHello.
+func clientStart(m *Machine, _ []byte) (State, error) {
+	c := m.client
+	if err := c.newHello(m.cfg, m.d); err != nil {
+		return 0, err
+	}
+	// The middleboxes are told that a handshake is resumed: before its first
+	// protected record, or its second ClientHello, the client sends a
+	// change_cipher_spec. RFC 8446, Appendix D.4.
+	m.out.owe(!m.cfg.NoMiddleboxCompat)
+	c.helloRaw = bytes.Clone(m.emit(&c.hello))
+	return StateWaitServerHello, nil
+}
+
+// newHello fills in the ClientHello.
+func (c *clientHandshake) newHello(cfg *Config, d *derived) error {
+	c.hello = wire.ClientHello{
+		LegacyVersion:      wire.VersionTLS12,
+		CompressionMethods: []byte{0},
+		ServerName:         []byte(d.serverName),
+		SupportedGroups:    convert[wire.NamedGroup](d.groups),
+		// Without signature_algorithms_cert, this list is also the one for the
+		// signatures in certificates.
+		SignatureAlgorithms: convert[wire.SignatureScheme](append(slices.Clone(d.schemes), chainOnlySchemes...)),
+		ALPN:                d.alpn,
+		SupportedVersions:   []wire.Version{wire.VersionTLS13},
+	}
+	for _, s := range d.suites {
+		c.hello.CipherSuites = append(c.hello.CipherSuites, s.id)
+	}
+	if err := c.randomFields(cfg); err != nil {
+		return err
+	}
+	if err := c.newShares(cfg, d.keyShares); err != nil {
+		return err
+	}
+	for _, x := range []struct {
+		t       wire.ExtensionType
+		present bool
+	}{
+		{wire.ExtServerName, d.serverName != ""},
+		{wire.ExtSupportedGroups, true},
+		{wire.ExtSignatureAlgorithms, true},
+		{wire.ExtALPN, len(d.alpn) > 0},
+		{wire.ExtSupportedVersions, true},
+		{wire.ExtKeyShare, true},
+	} {
+		if x.present {
+			c.hello.Extensions = append(c.hello.Extensions, wire.Extension{Type: x.t})
+		}
+	}
+	return nil
+}
+
+func (c *clientHandshake) randomFields(cfg *Config) error {
+	if err := cfg.random(c.hello.Random[:]); err != nil {
+		return err
+	}
+	if cfg.NoMiddleboxCompat {
+		return nil
+	}
+	c.hello.SessionID = make([]byte, 32)
+	return cfg.random(c.hello.SessionID)
+}
+
+// newShares makes a key share for each group. X25519 and its hybrid use one key.
+func (c *clientHandshake) newShares(cfg *Config, groups []tls.CurveID) error {
+	c.shares, c.hello.KeyShares = nil, nil
+	var x25519 *ecdh.PrivateKey
+	for _, id := range groups {
+		onX25519 := groupInfo(id).curve == ecdh.X25519()
+		var scalar *ecdh.PrivateKey
+		if onX25519 {
+			scalar = x25519
+		}
+		share, err := newKeyShare(cfg, id, scalar)
+		if err != nil {
+			return err
+		}
+		if onX25519 {
+			x25519 = share.scalar
+		}
+		c.shares = append(c.shares, share)
+		c.hello.KeyShares = append(c.hello.KeyShares, wire.KeyShare{Group: wire.NamedGroup(id), Data: share.public})
+	}
+	return nil
+}
+
+// share returns our key for the group, or nil.
+func (c *clientHandshake) share(id tls.CurveID) *keyShare {
+	for _, k := range c.shares {
+		if k.id == id {
+			return k
+		}
+	}
+	return nil
+}
+
+// checkServerHello judges what a ServerHello and a HelloRetryRequest have in
+// common, and returns the cipher suite.
+func (c *clientHandshake) checkServerHello(hello *wire.ServerHello, d *derived) (*cipherSuite, error) {
+	if err := checkServerVersion(hello); err != nil {
+		return nil, err
+	}
+	// "A client which receives a legacy_session_id_echo field that does not match
+	// what it sent in the ClientHello MUST abort the handshake with an
+	// "illegal_parameter" alert."
+	// https://www.rfc-editor.org/rfc/rfc8446#section-4.1.3
+	if !bytes.Equal(hello.SessionID, c.hello.SessionID) {
+		return nil, violation(ReasonSessionIDMismatch)
+	}
+	// "A client which receives a cipher suite that was not offered MUST abort the
+	// handshake with an "illegal_parameter" alert."
+	// https://www.rfc-editor.org/rfc/rfc8446#section-4.1.3
+	suite := findSuite(d.suites, hello.CipherSuite)
+	if suite == nil {
+		return nil, violationf(ReasonCipherSuiteNotOffered, "%s", hello.CipherSuite)
+	}
+	// "legacy_compression_method: A single byte which MUST have the value 0."
+	// https://www.rfc-editor.org/rfc/rfc8446#section-4.1.3
+	if hello.CompressionMethod != 0 {
+		return nil, violation(ReasonCompression)
+	}
+	return suite, c.checkSolicited(hello.Extensions)
+}
+
+// checkServerVersion judges the version that a server chose.
+func checkServerVersion(hello *wire.ServerHello) error {
+	if !hello.Has(wire.ExtSupportedVersions) {
+		// "TLS 1.3 clients receiving a ServerHello indicating TLS 1.2 or below
+		// MUST check that the last 8 bytes are not equal to either of these
+		// values. […] If a match is found, the client MUST abort the handshake
+		// with an "illegal_parameter" alert."
+		// https://www.rfc-editor.org/rfc/rfc8446#section-4.1.3
+		tail := hello.Random[24:]
+		if bytes.Equal(tail, downgradeTLS12) || bytes.Equal(tail, downgradeTLS11) {
+			return violation(ReasonDowngrade)
+		}
+		return violationf(ReasonUnsupportedVersion, "the server chose %s", hello.LegacyVersion)
+	}
+	// "If the "supported_versions" extension in the ServerHello contains a
+	// version not offered by the client or contains a version prior to TLS 1.3,
+	// the client MUST abort the handshake with an "illegal_parameter" alert."
+	// https://www.rfc-editor.org/rfc/rfc8446#section-4.2.1
+	if hello.SupportedVersion != wire.VersionTLS13 {
+		return violationf(ReasonVersionNotOffered, "%s", hello.SupportedVersion)
+	}
+	if hello.LegacyVersion != wire.VersionTLS12 {
+		return violationf(ReasonLegacyVersion, "%s", hello.LegacyVersion)
+	}
+	return nil
+}
+
+// The ends of a server's random that say that it could do better than the
+// version it chose. RFC 8446, Section 4.1.3.
+var (
+	downgradeTLS12 = []byte("DOWNGRD\x01")
+	downgradeTLS11 = []byte("DOWNGRD\x00")
+)
+
+// checkSolicited refuses extensions that we did not ask for.
+//
+//	"Implementations MUST NOT send extension responses if the remote endpoint
+//	did not send the corresponding extension requests, with the exception of
+//	the "cookie" extension in the HelloRetryRequest. Upon receiving such an
+//	extension, an endpoint MUST abort the handshake with an
+//	"unsupported_extension" alert."
+//
+// https://www.rfc-editor.org/rfc/rfc8446#section-4.2
+func (c *clientHandshake) checkSolicited(list []wire.Extension) error {
+	for i := range list {
+		if t := list[i].Type; t != wire.ExtCookie && !c.hello.Has(t) {
+			return violationf(ReasonUnsolicitedExtension, "%s", t)
+		}
+	}
+	return nil
+}
+
+// clientHelloRetryRequest sends the second ClientHello.
+func clientHelloRetryRequest(m *Machine, msg []byte) (State, error) {
+	c := m.client
+	var retry wire.ServerHello
+	if err := retry.Parse(msg[wire.HeaderLen:]); err != nil {
+		return 0, malformed(err)
+	}
+	suite, err := c.checkServerHello(&retry, m.d)
+	if err != nil {
+		return 0, err
+	}
+	if err := m.in.aligned(); err != nil {
+		return 0, err
+	}
+	if err := c.checkRetry(&retry, m.d); err != nil {
+		return 0, err
+	}
+	c.retry = &retryRequest{suite: suite, group: tls.CurveID(retry.SelectedGroup)}
+	m.conn.HelloRetryRequest = true
+	c.startTranscript(suite)
+	c.transcript.HelloRetry()
+	c.transcript.Write(msg)
+	if c.retry.group != 0 {
+		if err := c.newShares(m.cfg, []tls.CurveID{c.retry.group}); err != nil {
+			return 0, err
+		}
+	}
+	if retry.Has(wire.ExtCookie) {
+		// "clients MUST copy the contents of the extension received in the
+		// HelloRetryRequest into a "cookie" extension in the new ClientHello"
+		// https://www.rfc-editor.org/rfc/rfc8446#section-4.2.2
+		c.hello.Cookie = bytes.Clone(retry.Cookie)
+		c.hello.Extensions = append(c.hello.Extensions, wire.Extension{Type: wire.ExtCookie})
+	}
+	// A cookie may be so long that no ClientHello can hold it.
+	if _, ok := c.hello.TryAppend(nil); !ok {
+		return 0, violationf(ReasonMessageTooLarge, "%s of %d bytes", wire.ExtCookie, len(c.hello.Cookie))
+	}
+	m.out.retry()
+	m.emit(&c.hello)
+	return StateWaitServerHelloRetry, nil
+}
+
+// checkRetry judges what only a HelloRetryRequest has.
+func (c *clientHandshake) checkRetry(retry *wire.ServerHello, d *derived) error {
+	if !retry.Has(wire.ExtKeyShare) {
+		// "Clients MUST abort the handshake with an "illegal_parameter" alert if
+		// the HelloRetryRequest would not result in any change in the
+		// ClientHello."
+		// https://www.rfc-editor.org/rfc/rfc8446#section-4.1.4
+		if !retry.Has(wire.ExtCookie) {
+			return violation(ReasonUselessHelloRetryRequest)
+		}
+		return nil
+	}
+	// "the client MUST verify that (1) the selected_group field corresponds to a
+	// group which was provided in the "supported_groups" extension in the
+	// original ClientHello and (2) the selected_group field does not correspond
+	// to a group which was provided in the "key_share" extension in the original
+	// ClientHello."
+	// https://www.rfc-editor.org/rfc/rfc8446#section-4.2.8
+	id := tls.CurveID(retry.SelectedGroup)
+	if !slices.Contains(d.groups, id) {
+		return violationf(ReasonGroupNotOffered, "%s", retry.SelectedGroup)
+	}
+	if c.share(id) != nil {
+		return violationf(ReasonUselessHelloRetryRequest, "%s has a share already", retry.SelectedGroup)
+	}
+	return nil
+}
+
+// startTranscript begins the transcript with the first ClientHello, now that the
+// hash is known.
+func (c *clientHandshake) startTranscript(suite *cipherSuite) {
+	c.suite = suite
+	c.transcript = schedule.NewTranscript(suite.hash)
+	c.transcript.Write(c.helloRaw)
+	c.helloRaw = nil
+}
+
+// clientServerHello takes the server's choice and changes to handshake keys.
+func clientServerHello(m *Machine, msg []byte) (State, error) {
+	c := m.client
+	var hello wire.ServerHello
+	if err := hello.Parse(msg[wire.HeaderLen:]); err != nil {
+		return 0, malformed(err)
+	}
+	suite, err := c.checkServerHello(&hello, m.d)
+	if err != nil {
+		return 0, err
+	}
+	share, err := c.chosenShare(&hello, suite)
+	if err != nil {
+		return 0, err
+	}
+	if err := m.in.aligned(); err != nil {
+		return 0, err
+	}
+	shared, err := share.shared(hello.KeyShare.Data)
+	if err != nil {
+		return 0, err
+	}
+	defer clear(shared)
+	if c.retry == nil {
+		c.startTranscript(suite)
+	}
+	c.transcript.Write(msg)
+	m.conn.Version = tls.VersionTLS13
+	m.conn.CipherSuite = uint16(suite.id)
+	m.conn.CurveID = share.id
+	m.conn.ServerName = m.cfg.ServerName
+
+	c.deriveHandshakeSecrets(shared)
+	if err := m.in.install(suite, &c.serverSecret); err != nil {
+		return 0, err
+	}
+	if err := m.changeSendingKey(suite, &c.clientSecret); err != nil {
+		return 0, err
+	}
+	c.shares = nil
+	return StateWaitEncryptedExtensions, nil
+}
+
+// chosenShare returns our key for the group that the server chose, after the
+// checks against the HelloRetryRequest.
+func (c *clientHandshake) chosenShare(hello *wire.ServerHello, suite *cipherSuite) (*keyShare, error) {
+	// "Upon receiving the ServerHello, clients MUST check that the cipher suite
+	// supplied in the ServerHello is the same as that in the HelloRetryRequest
+	// and otherwise abort the handshake with an "illegal_parameter" alert."
+	// https://www.rfc-editor.org/rfc/rfc8446#section-4.1.4
+	if c.retry != nil && suite != c.retry.suite {
+		return nil, violationf(ReasonCipherSuiteChanged, "%s", suite.id)
+	}
+	if !hello.Has(wire.ExtKeyShare) {
+		return nil, violationf(ReasonMissingExtension, "%s in ServerHello", wire.ExtKeyShare)
+	}
+	// "If using (EC)DHE key establishment, servers offer exactly one
+	// KeyShareEntry in the ServerHello. This value MUST be in the same group as
+	// the KeyShareEntry value offered by the client that the server has selected
+	// for the negotiated key exchange."
+	// https://www.rfc-editor.org/rfc/rfc8446#section-4.2.8
+	//
+	// After a HelloRetryRequest the only share is the one that it asked for.
+	share := c.share(tls.CurveID(hello.KeyShare.Group))
+	if share == nil {
+		return nil, violationf(ReasonGroupNotOffered, "%s", hello.KeyShare.Group)
+	}
+	return share, nil
+}
+
+// deriveHandshakeSecrets runs the key schedule up to the handshake traffic
+// secrets; the transcript ends with ServerHello. RFC 8446, Section 7.1.
+func (h *handshake) deriveHandshakeSecrets(shared []byte) {
+	early := schedule.NewEarlySecret(h.suite.hash, nil)
+	h.secret = early.Handshake(shared)
+	early.Wipe()
+	hash := h.hash()
+	h.clientSecret = h.secret.ClientTraffic(hash)
+	h.serverSecret = h.secret.ServerTraffic(hash)
+}
+
+// clientEncryptedExtensions takes the server's answers.
+func clientEncryptedExtensions(m *Machine, msg []byte) (State, error) {
+	c := m.client
+	var ee wire.EncryptedExtensions
+	if err := ee.Parse(msg[wire.HeaderLen:]); err != nil {
+		return 0, malformed(err)
+	}
+	if err := c.checkSolicited(ee.Extensions); err != nil {
+		return 0, err
+	}
+	if ee.Has(wire.ExtALPN) {
+		if !slices.Contains(m.cfg.NextProtos, string(ee.ALPN)) {
+			return 0, violationf(ReasonApplicationProtocolNotOffered, "%q", ee.ALPN)
+		}
+		m.conn.NegotiatedProtocol = string(ee.ALPN)
+	}
+	m.conn.NegotiatedProtocolIsMutual = true
+	c.transcript.Write(msg)
+	return StateWaitCertificateOrRequest, nil
+}
+
+// clientCertificateRequest notes that the server wants a certificate.
+func clientCertificateRequest(m *Machine, msg []byte) (State, error) {
+	c := m.client
+	var req wire.CertificateRequest
+	if err := req.Parse(msg[wire.HeaderLen:]); err != nil {
+		return 0, malformed(err)
+	}
+	// "This field SHALL be zero length unless used for the post-handshake
+	// authentication exchanges described in Section 4.6.2."
+	// https://www.rfc-editor.org/rfc/rfc8446#section-4.3.2
+	if len(req.RequestContext) != 0 {
+		return 0, violation(ReasonCertificateContext)
+	}
+	// "The "signature_algorithms" extension MUST be specified"
+	// https://www.rfc-editor.org/rfc/rfc8446#section-4.3.2
+	if !req.Has(wire.ExtSignatureAlgorithms) {
+		return 0, violationf(ReasonMissingExtension, "%s in CertificateRequest", wire.ExtSignatureAlgorithms)
+	}
+	c.certificateRequested = true
+	c.transcript.Write(msg)
+	return StateWaitCertificate, nil
+}
+
+// clientCertificate verifies the server's certificate chain.
+func clientCertificate(m *Machine, msg []byte) (State, error) {
+	c := m.client
+	var cert wire.Certificate
+	if err := cert.Parse(msg[wire.HeaderLen:]); err != nil {
+		return 0, malformed(err)
+	}
+	// "[certificate_request_context:] In the case of server authentication, this
+	// field SHALL be zero length." RFC 8446, Section 4.4.2.
+	if len(cert.RequestContext) != 0 {
+		return 0, violation(ReasonCertificateContext)
+	}
+	// "If the server supplies an empty Certificate message, the client MUST abort
+	// the handshake with a "decode_error" alert."
+	// https://www.rfc-editor.org/rfc/rfc8446#section-4.4.2.4
+	if len(cert.Entries) == 0 {
+		return 0, violation(ReasonEmptyCertificate)
+	}
+	raw := make([][]byte, len(cert.Entries))
+	for i := range cert.Entries {
+		if err := c.checkSolicited(cert.Entries[i].Extensions); err != nil {
+			return 0, err
+		}
+		raw[i] = bytes.Clone(cert.Entries[i].Data) // x509 keeps what it parses
+	}
+	chain, err := parseChain(raw)
+	if err != nil {
+		return 0, err
+	}
+	m.conn.PeerCertificates = chain
+	if err := checkLeafKey(chain[0]); err != nil {
+		return 0, err
+	}
+	if err := m.verifyPeer(chain, raw); err != nil {
+		return 0, err
+	}
+	c.transcript.Write(msg)
+	return StateWaitCertificateVerify, nil
+}
+
+// clientCertificateVerify checks that the server has the certificate's key.
+func clientCertificateVerify(m *Machine, msg []byte) (State, error) {
+	c := m.client
+	leaf := m.conn.PeerCertificates[0]
+	if err := m.verifySignature(msg, leaf, serverSignatureContext, c.hash()); err != nil {
+		return 0, err
+	}
+	c.transcript.Write(msg)
+	return StateWaitServerFinished, nil
+}
+
+// clientFinished checks the server's Finished, sends the client's flight and
+// ends the handshake.
+func clientFinished(m *Machine, msg []byte) (State, error) {
+	c := m.client
+	beforeFinished := c.hash()
+	c.transcript.Write(msg)
+	main := c.secret.Main()
+	defer main.Wipe()
+	hash := c.hash()
+	own := main.ClientTraffic(hash)
+	defer own.Wipe()
+	c.peerSecret = main.ServerTraffic(hash)
+
+	if err := m.connected(&c.handshake, &c.serverSecret, msg, beforeFinished); err != nil {
+		return 0, err
+	}
+	if err := m.verifyConnection(); err != nil {
+		return 0, err
+	}
+	if c.certificateRequested {
+		// "If the client declines to authenticate, it MUST send a Certificate
+		// message containing no certificates": see RFC 8446, Section 4.4.2.
+		m.emit(&wire.Certificate{})
+	}
+	m.emit(&wire.Finished{VerifyData: c.clientSecret.Finished(nil, c.hash())})
+	if err := m.startSending(c.suite, &own); err != nil {
+		return 0, err
+	}
+	m.push(EventHandshakeDone)
+	m.endHandshake()
+	return StateConnected, nil
+}
+
+// clientNewSessionTicket checks and drops a ticket.
+//
+//	"[…] clients ignore NewSessionTicket if they do not support resumption"
+//
+// RFC 9846, Section 1.2.
+func clientNewSessionTicket(m *Machine, msg []byte) (State, error) {
+	var ticket wire.NewSessionTicket
+	if err := ticket.Parse(msg[wire.HeaderLen:]); err != nil {
+		return 0, malformed(err)
+	}
+	if m.in.tickets++; m.in.tickets > maxSessionTickets {
+		return 0, violation(ReasonTooManySessionTickets)
+	}
+	return StateConnected, nil
+}

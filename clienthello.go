@@ -1,0 +1,151 @@
+package tlscore
+
+import (
+	"crypto/tls"
+	"slices"
+
+	"tlscore.example/tlscore/internal/record"
+	"tlscore.example/tlscore/internal/wire"
+)
+
+// ClientHello is what a client wants, as an acceptor shows it. Values that this
+// package does not know are there too, GREASE included (RFC 8701). What was
+// absent is nil. RFC 8446, Section 4.1.2.
+type ClientHello struct {
+	LegacyVersion      uint16
+	Random             [32]byte
+	SessionID          []byte
+	CipherSuites       []uint16
+	CompressionMethods []byte
+	// Extensions are the types of all extensions in the order in which they
+	// stand; those that are listed twice are an error before it comes to this.
+	Extensions []uint16
+
+	ServerName              string // server_name
+	ALPN                    []string
+	SupportedVersions       []uint16
+	SupportedGroups         []tls.CurveID
+	KeyShares               []tls.CurveID // the groups that the client sent a share for
+	SignatureSchemes        []tls.SignatureScheme
+	SignatureSchemesCert    []tls.SignatureScheme // signature_algorithms_cert
+	PSKModes                []uint8
+	ECPointFormats          []uint8
+	EarlyData, PreSharedKey bool
+}
+
+// receivedHello keeps a ClientHello until the server answers it. Its memory is
+// never used again.
+type receivedHello struct {
+	records []byte // as they came, headers included
+	message []byte // once it is complete
+	parsed  bool
+	wire.ClientHello
+}
+
+// ClientHello shows the ClientHello that a server has received, from the event
+// on and until server bytes are queued: a ServerHello or a HelloRetryRequest.
+// It stays when the connection fails before that. It is nil at other times, and
+// when the message could not be parsed. The result is a copy.
+func (m *Machine) ClientHello() *ClientHello {
+	if m.hello == nil || !m.hello.parsed {
+		return nil
+	}
+	return m.hello.public()
+}
+
+// RawClientHello returns the ClientHello as it came, in two forms, for as long
+// as the parsed form can be seen and in any case until a server answers: the
+// handshake message with its header, nil until it is complete; and the records,
+// complete or not, which are to be passed on, together with what Step left
+// over, by whoever passes the connection through. Both are in memory that is
+// never used for anything else; they must not be changed.
+func (m *Machine) RawClientHello() (message, records []byte) {
+	if m.hello == nil {
+		return nil, nil
+	}
+	return m.hello.message, m.hello.records
+}
+
+// complete notes that msg is the whole message.
+func (h *receivedHello) complete(msg []byte) {
+	if len(h.records) == record.HeaderLen+len(msg) {
+		h.message = h.records[record.HeaderLen:]
+		return
+	}
+	h.message = slices.Clone(msg)
+}
+
+func (h *receivedHello) public() *ClientHello {
+	return &ClientHello{
+		LegacyVersion:        uint16(h.LegacyVersion),
+		Random:               h.Random,
+		SessionID:            slices.Clone(h.SessionID),
+		CipherSuites:         convert[uint16](h.CipherSuites),
+		CompressionMethods:   slices.Clone(h.CompressionMethods),
+		Extensions:           extensionTypes(h.Extensions),
+		ServerName:           string(h.ServerName),
+		ALPN:                 texts(h.ALPN),
+		SupportedVersions:    convert[uint16](h.SupportedVersions),
+		SupportedGroups:      convert[tls.CurveID](h.SupportedGroups),
+		KeyShares:            shareGroups(h.KeyShares),
+		SignatureSchemes:     convert[tls.SignatureScheme](h.SignatureAlgorithms),
+		SignatureSchemesCert: convert[tls.SignatureScheme](h.SignatureAlgorithmsCert),
+		PSKModes:             slices.Clone(h.PSKModes),
+		ECPointFormats:       slices.Clone(h.ECPointFormats),
+		EarlyData:            h.Has(wire.ExtEarlyData),
+		PreSharedKey:         h.Has(wire.ExtPreSharedKey),
+	}
+}
+
+// info is the form that the callbacks of crypto/tls know.
+func (h *receivedHello) info() *tls.ClientHelloInfo {
+	return &tls.ClientHelloInfo{
+		CipherSuites:      convert[uint16](h.CipherSuites),
+		ServerName:        string(h.ServerName),
+		SupportedCurves:   convert[tls.CurveID](h.SupportedGroups),
+		SupportedPoints:   slices.Clone(h.ECPointFormats),
+		SignatureSchemes:  convert[tls.SignatureScheme](h.SignatureAlgorithms),
+		SupportedProtos:   texts(h.ALPN),
+		SupportedVersions: convert[uint16](h.SupportedVersions),
+		Extensions:        extensionTypes(h.Extensions),
+	}
+}
+
+// convert changes the type of a list's elements.
+func convert[To, From ~uint16](list []From) []To {
+	if list == nil {
+		return nil
+	}
+	out := make([]To, len(list))
+	for i, v := range list {
+		out[i] = To(v)
+	}
+	return out
+}
+
+func extensionTypes(list []wire.Extension) []uint16 {
+	out := make([]uint16, len(list))
+	for i := range list {
+		out[i] = uint16(list[i].Type)
+	}
+	return out
+}
+
+func shareGroups(list []wire.KeyShare) []tls.CurveID {
+	out := make([]tls.CurveID, len(list))
+	for i := range list {
+		out[i] = tls.CurveID(list[i].Group)
+	}
+	return out
+}
+
+func texts(list [][]byte) []string {
+	if list == nil {
+		return nil
+	}
+	out := make([]string, len(list))
+	for i, b := range list {
+		out[i] = string(b)
+	}
+	return out
+}

@@ -1,0 +1,362 @@
+package tlscore
+
+import (
+	"crypto/fips140"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"tlscore.example/tlscore/internal/wire"
+)
+
+// Config says how connections are made. It is used by pointer, by any number of
+// connections at a time, and must not be changed after its first use; to make a
+// variant, change what Clone returns.
+//
+// The names and types are those of crypto/tls wherever it has them.
+type Config struct {
+	// Rand is where randomness comes from; nil means crypto/rand. It must be
+	// safe for concurrent use when connections are. A signature and an ML-KEM
+	// encapsulation draw from crypto/rand whatever Rand is.
+	Rand io.Reader
+	// Time returns the current time; nil means time.Now. It is asked once per
+	// handshake, to judge certificates.
+	Time func() time.Time
+
+	// Certificates are a server's certificate chains, in order of preference:
+	// the first that suits the client is used, else the first.
+	Certificates []tls.Certificate
+	// GetCertificate chooses a server's certificate. It is asked first when
+	// Certificates is empty or the client named a server; when it returns nil,
+	// Certificates is used. Conn and Context of the info are nil.
+	GetCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+
+	// RootCAs are the authorities that a client trusts; nil means the system's.
+	RootCAs *x509.CertPool
+	// ServerName is the name, or IP address, that the server's certificate must
+	// be for. A client sends it in server_name unless it is an address. A client
+	// without one is an error unless InsecureSkipVerify is set.
+	ServerName string
+	// InsecureSkipVerify makes a client accept any certificate chain. The
+	// server's signature is verified all the same.
+	InsecureSkipVerify bool
+	// VerifyPeerCertificate, if set, is asked after the chain was verified, with
+	// the chains, or without them under InsecureSkipVerify. Its error ends the
+	// handshake with bad_certificate.
+	VerifyPeerCertificate func(rawCerts [][]byte, verifiedChains [][]*x509.Certificate) error
+	// VerifyConnection, if set, is asked once the peer is authenticated, before
+	// the handshake completes. Its error ends the handshake with
+	// bad_certificate. The exporters of the state that it gets do not work.
+	VerifyConnection func(tls.ConnectionState) error
+
+	// NextProtos are the application protocols, in order of preference. A server
+	// with some refuses a client with others. RFC 7301.
+	NextProtos []string
+
+	// MinVersion and MaxVersion bound the TLS version: 0 or tls.VersionTLS13.
+	MinVersion, MaxVersion uint16
+	// CipherSuites are the cipher suites, in order of preference; nil means all
+	// that are supported. A server follows its own order.
+	CipherSuites []uint16
+	// CurvePreferences are the key exchange groups, in order of preference; nil
+	// means all that are supported. A server prefers, among the groups that both
+	// have, one for which the client sent a key share over one that needs a
+	// HelloRetryRequest, unless only the latter is post-quantum.
+	CurvePreferences []tls.CurveID
+	// KeyShares are the groups of CurvePreferences for which a client sends a
+	// share in its first ClientHello; nil means X25519MLKEM768 and X25519, as
+	// far as CurvePreferences has them, else its first. An empty one, not nil,
+	// asks the server to choose with a HelloRetryRequest.
+	KeyShares []tls.CurveID
+	// SignatureSchemes are the schemes that a client accepts from the server and
+	// that a server signs with, in order of preference; nil means all that are
+	// supported.
+	SignatureSchemes []tls.SignatureScheme
+
+	// NoMiddleboxCompat makes a client leave out the session id and the
+	// change_cipher_spec that help it past middleboxes. RFC 8446, Appendix D.4.
+	NoMiddleboxCompat bool
+
+	// Limits bounds what the peer can cause.
+	Limits Limits
+	// Allocator is where the buffers of connections come from; nil means a
+	// shared pool.
+	Allocator Allocator
+	// Trace, if set, is told each handshake message and alert that is sent or
+	// received. It is for looking, not for deciding: it cannot change anything.
+	// For one connection it is called from Step and from the answers, and from
+	// Write, KeyUpdate and CloseWrite when they send such a message.
+	Trace func(TraceMessage)
+
+	derived atomic.Pointer[derived]
+}
+
+// TraceMessage is what Config.Trace is told.
+type TraceMessage struct {
+	// Sent is true for what this side sends, false for what it received.
+	Sent bool
+	// Alert is true when Body is an alert, two bytes; otherwise Body is a
+	// handshake message with its header.
+	Alert bool
+	// Body must not be changed, nor kept after the call.
+	Body []byte
+}
+
+// derived is what is computed once from a Config.
+type derived struct {
+	suites     []*cipherSuite
+	groups     []tls.CurveID
+	keyShares  []tls.CurveID
+	schemes    []tls.SignatureScheme // of CertificateVerify
+	alpn       [][]byte
+	serverName string // normalised for server_name; "" for an address
+	limits     Limits
+	certs      []*credential
+}
+
+// Clone returns a copy of c that may be changed. What its fields point to is
+// shared.
+func (c *Config) Clone() *Config {
+	return &Config{
+		Rand:                  c.Rand,
+		Time:                  c.Time,
+		Certificates:          c.Certificates,
+		GetCertificate:        c.GetCertificate,
+		RootCAs:               c.RootCAs,
+		ServerName:            c.ServerName,
+		InsecureSkipVerify:    c.InsecureSkipVerify,
+		VerifyPeerCertificate: c.VerifyPeerCertificate,
+		VerifyConnection:      c.VerifyConnection,
+		NextProtos:            c.NextProtos,
+		MinVersion:            c.MinVersion,
+		MaxVersion:            c.MaxVersion,
+		CipherSuites:          c.CipherSuites,
+		CurvePreferences:      c.CurvePreferences,
+		KeyShares:             c.KeyShares,
+		SignatureSchemes:      c.SignatureSchemes,
+		NoMiddleboxCompat:     c.NoMiddleboxCompat,
+		Limits:                c.Limits,
+		Allocator:             c.Allocator,
+		Trace:                 c.Trace,
+	}
+}
+
+// derive checks c and computes what follows from it, once.
+func (c *Config) derive() (*derived, error) {
+	if d := c.derived.Load(); d != nil {
+		return d, nil
+	}
+	d := new(derived)
+	for _, check := range []func(*derived) error{
+		c.checkPlatform, c.deriveVersions, c.deriveSuites, c.deriveGroups,
+		c.deriveSchemes, c.deriveNames, c.deriveLimits, c.deriveCertificates,
+	} {
+		if err := check(d); err != nil {
+			return nil, fmt.Errorf("tlscore: config: %w", err)
+		}
+	}
+	c.derived.CompareAndSwap(nil, d)
+	return c.derived.Load(), nil
+}
+
+// checkPlatform refuses what would panic later: under fips140=only the public
+// GCM, X25519 and ChaCha20-Poly1305 of the standard library do.
+func (c *Config) checkPlatform(*derived) error {
+	if fips140.Enforced() {
+		return errors.New("not usable with GODEBUG=fips140=only")
+	}
+	return nil
+}
+
+func (c *Config) deriveVersions(*derived) error {
+	for _, v := range []uint16{c.MinVersion, c.MaxVersion} {
+		if v != 0 && v != tls.VersionTLS13 {
+			return fmt.Errorf("TLS version %s is not supported", tls.VersionName(v))
+		}
+	}
+	return nil
+}
+
+func (c *Config) deriveSuites(d *derived) error {
+	if c.CipherSuites == nil {
+		d.suites = cipherSuites
+		return nil
+	}
+	for _, id := range c.CipherSuites {
+		s := suiteByID(wire.CipherSuite(id))
+		if s == nil {
+			return fmt.Errorf("cipher suite %s is not supported", tls.CipherSuiteName(id))
+		}
+		d.suites = append(d.suites, s)
+	}
+	if len(d.suites) == 0 {
+		return errors.New("CipherSuites is empty")
+	}
+	return firstDuplicate("CipherSuites", c.CipherSuites)
+}
+
+func (c *Config) deriveGroups(d *derived) error {
+	d.groups = c.CurvePreferences
+	if d.groups == nil {
+		d.groups = supportedGroups
+	}
+	if len(d.groups) == 0 {
+		return errors.New("CurvePreferences is empty")
+	}
+	for _, g := range d.groups {
+		if !slices.Contains(supportedGroups, g) {
+			return fmt.Errorf("group %s is not supported", g)
+		}
+	}
+	if err := firstDuplicate("CurvePreferences", d.groups); err != nil {
+		return err
+	}
+	d.keyShares = c.KeyShares
+	if d.keyShares == nil {
+		for _, g := range d.groups {
+			if g == tls.X25519MLKEM768 || g == tls.X25519 {
+				d.keyShares = append(d.keyShares, g)
+			}
+		}
+		if d.keyShares == nil {
+			d.keyShares = d.groups[:1]
+		}
+	}
+	for _, g := range d.keyShares {
+		if !slices.Contains(d.groups, g) {
+			return fmt.Errorf("group %s is in KeyShares but not in CurvePreferences", g)
+		}
+	}
+	return firstDuplicate("KeyShares", d.keyShares)
+}
+
+func (c *Config) deriveSchemes(d *derived) error {
+	d.schemes = c.SignatureSchemes
+	if d.schemes == nil {
+		d.schemes = supportedSchemes
+	}
+	if len(d.schemes) == 0 {
+		return errors.New("SignatureSchemes is empty")
+	}
+	for _, s := range d.schemes {
+		if schemeInfo(s) == nil {
+			return fmt.Errorf("signature scheme %s is not supported in TLS 1.3", s)
+		}
+	}
+	return firstDuplicate("SignatureSchemes", d.schemes)
+}
+
+func (c *Config) deriveNames(d *derived) error {
+	total := 0
+	for _, proto := range c.NextProtos {
+		// RFC 7301, Section 3.1: opaque ProtocolName<1..2^8-1>.
+		if len(proto) == 0 || len(proto) > 255 {
+			return fmt.Errorf("application protocol of %d bytes", len(proto))
+		}
+		total += 1 + len(proto)
+		d.alpn = append(d.alpn, []byte(proto))
+	}
+	if total > 1<<15 {
+		return errors.New("NextProtos is too long")
+	}
+	if c.ServerName == "" || isAddress(c.ServerName) {
+		return firstDuplicate("NextProtos", c.NextProtos)
+	}
+	name := strings.TrimSuffix(c.ServerName, ".")
+	if !isHostName(name) {
+		return fmt.Errorf("ServerName %q is not a host name", c.ServerName)
+	}
+	d.serverName = name
+	return firstDuplicate("NextProtos", c.NextProtos)
+}
+
+func (c *Config) deriveLimits(d *derived) error {
+	limits, err := c.Limits.check()
+	d.limits = limits
+	return err
+}
+
+func (c *Config) deriveCertificates(d *derived) error {
+	for i := range c.Certificates {
+		cred, err := newCredential(&c.Certificates[i])
+		if err != nil {
+			return fmt.Errorf("certificate %d: %w", i, err)
+		}
+		d.certs = append(d.certs, cred)
+	}
+	return nil
+}
+
+// randomSource returns where the randomness of c comes from.
+func (c *Config) randomSource() io.Reader {
+	if c.Rand != nil {
+		return c.Rand
+	}
+	return defaultRandom
+}
+
+// random fills b from the random source of c.
+func (c *Config) random(b []byte) error {
+	return call(ReasonRandomSource, func() error {
+		_, err := io.ReadFull(c.randomSource(), b)
+		return err
+	})
+}
+
+// now returns the time of c.
+func (c *Config) now() time.Time {
+	if c.Time != nil {
+		return c.Time()
+	}
+	return defaultTime()
+}
+
+// firstDuplicate returns an error when a value stands twice in list.
+func firstDuplicate[T comparable](field string, list []T) error {
+	for i, v := range list {
+		if slices.Contains(list[:i], v) {
+			return fmt.Errorf("%s has %v twice", field, v)
+		}
+	}
+	return nil
+}
+
+// isAddress reports whether name is an IP address, with or without brackets.
+//
+//	"Literal IPv4 and IPv6 addresses are not permitted in "HostName"."
+//
+// RFC 6066, Section 3.
+func isAddress(name string) bool {
+	name = strings.TrimSuffix(strings.TrimPrefix(name, "["), "]")
+	_, err := netip.ParseAddr(name)
+	return err == nil
+}
+
+// isHostName reports whether name can stand in server_name: ASCII letters,
+// digits, hyphens and underscores in labels of at most 63 bytes, without a dot
+// at the end. RFC 6066, Section 3, leaves internationalised names to A-labels.
+func isHostName(name string) bool {
+	if len(name) == 0 || len(name) > 255 {
+		return false
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if len(label) == 0 || len(label) > 63 {
+			return false
+		}
+		for i := range len(label) {
+			if strings.IndexByte(hostNameBytes, label[i]) < 0 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+const hostNameBytes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"

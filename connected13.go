@@ -1,0 +1,55 @@
+package tlscore
+
+import "tlscore.example/tlscore/internal/wire"
+
+// receiveData makes an event of a record of application data.
+func receiveData(m *Machine, content []byte) (State, error) {
+	if len(content) == 0 {
+		// "Zero-length fragments of Application Data MAY be sent, as they are
+		// potentially useful as a traffic analysis countermeasure."
+		// https://www.rfc-editor.org/rfc/rfc8446#section-5.1
+		if m.in.emptyRecords++; m.in.emptyRecords > maxEmptyRecords {
+			return 0, violation(ReasonTooManyEmptyRecords)
+		}
+		return StateConnected, nil
+	}
+	m.in.emptyRecords, m.in.keyUpdates, m.in.tickets, m.in.warnings = 0, 0, 0, 0
+	m.in.data = content
+	m.push(EventData)
+	return StateConnected, nil
+}
+
+// receiveKeyUpdate changes to the peer's next key, and answers its request.
+// RFC 8446, Section 4.6.3.
+func receiveKeyUpdate(m *Machine, msg []byte) (State, error) {
+	var update wire.KeyUpdate
+	if err := update.Parse(msg[wire.HeaderLen:]); err != nil {
+		return 0, malformed(err)
+	}
+	// "If an implementation receives any other value, it MUST terminate the
+	// connection with an "illegal_parameter" alert."
+	// https://www.rfc-editor.org/rfc/rfc8446#section-4.6.3
+	if update.Request > 1 {
+		return 0, violation(ReasonBadKeyUpdate)
+	}
+	if m.in.keyUpdates++; m.in.keyUpdates > maxKeyUpdates {
+		return 0, violation(ReasonTooManyKeyUpdates)
+	}
+	next := m.in.secret.Next()
+	if err := m.in.install(m.in.suite, &next); err != nil {
+		next.Wipe()
+		return 0, err
+	}
+	m.in.secret.Wipe()
+	m.in.secret = next
+	m.out.keyUpdated()
+	if update.Request == 1 {
+		queued, err := m.out.answerKeyUpdate()
+		if err != nil {
+			return 0, err
+		}
+		m.sent = m.sent || queued
+	}
+	m.push(EventKeyUpdate)
+	return StateConnected, nil
+}

@@ -1,0 +1,140 @@
+package tlscore
+
+import (
+	"errors"
+	"fmt"
+)
+
+// A failed connection has one error, of one of three types, which say whose
+// fault it was: [*ProtocolError] (the peer broke a rule), [*RemoteAlert] (the
+// peer told us that it gave up), [*LocalError] (we could not go on).
+//
+// Misuse of the API is none of these: it returns one of the sentinel errors
+// below and changes nothing.
+
+// The errors of misuse. None of them changes the state of the machine.
+var (
+	// ErrNotReady is returned by Write before EventWritable.
+	ErrNotReady = errors.New("tlscore: the handshake does not allow application data yet")
+	// ErrWriteClosed is returned by Write after CloseWrite.
+	ErrWriteClosed = errors.New("tlscore: the sending direction is closed")
+	// ErrNotWaiting is returned by an answer that nobody waits for.
+	ErrNotWaiting = errors.New("tlscore: the connection does not wait for this answer")
+	// ErrFailed is returned by an answer to a machine that has failed already.
+	ErrFailed = errors.New("tlscore: the connection has failed")
+	// ErrReleased is returned by a machine whose memory was handed back.
+	ErrReleased = errors.New("tlscore: the connection was released")
+	// ErrNoErrorAlert is returned by Reject when the alert is close_notify or
+	// user_canceled, which end a connection without failing it.
+	ErrNoErrorAlert = errors.New("tlscore: a closure alert cannot reject a connection")
+)
+
+// ProtocolError says that the peer broke a rule of the protocol, or that what
+// it sent was not acceptable. The connection has failed and the alert of the
+// Reason is the last thing in its output.
+type ProtocolError struct {
+	// Reason is the rule.
+	Reason Reason
+	// State is the state in which the rule was broken.
+	State State
+	// Detail adds what the text of the Reason does not know, if anything.
+	Detail string
+	// Header has the five bytes that were judged, when the Reason is
+	// [ReasonNotTLS], [ReasonSSLv2] or [ReasonRecordVersion]; otherwise it is zero.
+	Header [5]byte
+	// Err is the cause, if there is one: an error of crypto/x509, for example.
+	Err error
+}
+
+// Error implements error.
+func (e *ProtocolError) Error() string {
+	return describe("peer: ", e.Reason, e.Detail, e.State, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *ProtocolError) Unwrap() error { return e.Err }
+
+// NotTLS reports whether the peer does not speak TLS at all, as the first five
+// bytes that it sent show. The connection can then be used for something else,
+// such as an answer in plain HTTP: nothing was consumed, and the alert in the
+// output may be dropped.
+func (e *ProtocolError) NotTLS() bool {
+	return e.Reason == ReasonNotTLS || e.Reason == ReasonSSLv2 || e.Reason == ReasonRecordVersion
+}
+
+// RemoteAlert says that the peer ended the connection with an alert: an error
+// alert at any time, or close_notify inside the handshake. No alert is sent in
+// return. RFC 9846, Section 6.
+type RemoteAlert struct {
+	// Alert is the description that the peer sent.
+	Alert Alert
+	// State is the state in which it was received.
+	State State
+}
+
+// Error implements error.
+func (e *RemoteAlert) Error() string {
+	return fmt.Sprintf("tlscore: the peer sent the alert %s (%d) in state %s", e.Alert, uint8(e.Alert), e.State)
+}
+
+// LocalError says that this side could not or would not go on. Unless the
+// Reason says otherwise, the peer was told so with an alert.
+type LocalError struct {
+	// Reason is the kind of the failure.
+	Reason Reason
+	// State is the state in which it happened.
+	State State
+	// Alert is what the peer was told, if Reason.SendsAlert.
+	Alert Alert
+	// Detail adds what the text of the Reason does not know, if anything.
+	Detail string
+	// Err is the cause, if there is one: what a callback returned, for example.
+	Err error
+}
+
+// Error implements error.
+func (e *LocalError) Error() string {
+	return describe("local: ", e.Reason, e.Detail, e.State, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *LocalError) Unwrap() error { return e.Err }
+
+func describe(origin string, r Reason, detail string, s State, cause error) string {
+	text := "tlscore: " + origin + r.Text()
+	if detail != "" {
+		text += ": " + detail
+	}
+	text += " (in state " + s.String() + ")"
+	if cause != nil {
+		text += ": " + cause.Error()
+	}
+	return text
+}
+
+// AlertOf returns the alert that err, the error of a failed connection, has
+// sent or would send; ok is false when such a failure sends none.
+func AlertOf(err error) (a Alert, ok bool) {
+	var protocol *ProtocolError
+	if errors.As(err, &protocol) {
+		return protocol.Reason.Alert(), true
+	}
+	var local *LocalError
+	if errors.As(err, &local) && local.Reason.SendsAlert() {
+		return local.Alert, true
+	}
+	return 0, false
+}
+
+// violation is how a handler reports that the peer broke a rule.
+func violation(r Reason) error { return &ProtocolError{Reason: r} }
+
+// violationf is violation with a detail.
+func violationf(r Reason, format string, args ...any) error {
+	return &ProtocolError{Reason: r, Detail: fmt.Sprintf(format, args...)}
+}
+
+// failure is how a handler reports that this side cannot go on.
+func failure(r Reason, cause error) error {
+	return &LocalError{Reason: r, Alert: r.Alert(), Err: cause}
+}

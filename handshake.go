@@ -1,0 +1,249 @@
+package tlscore
+
+import (
+	"crypto/hmac"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+
+	"tlscore.example/tlscore/internal/schedule"
+	"tlscore.example/tlscore/internal/wire"
+)
+
+// handshake is what both roles keep until the handshake is over.
+type handshake struct {
+	suite      *cipherSuite
+	transcript *schedule.Transcript
+	secret     *schedule.HandshakeSecret
+	// The handshake traffic secrets.
+	clientSecret, serverSecret schedule.TrafficSecret
+	// The application traffic secret of the peer, from when it is derived until
+	// the peer's Finished lets it be used.
+	peerSecret schedule.TrafficSecret
+
+	emitted []byte // messages that are not in a record yet
+}
+
+// wipe clears the secrets.
+func (h *handshake) wipe() {
+	if h.secret != nil {
+		h.secret.Wipe()
+	}
+	h.clientSecret.Wipe()
+	h.serverSecret.Wipe()
+	h.peerSecret.Wipe()
+}
+
+// hash returns the transcript hash so far.
+func (h *handshake) hash() []byte { return h.transcript.Sum(nil) }
+
+// message is a handshake message that can be sent.
+type message interface {
+	Append([]byte) []byte
+}
+
+// handshakeState returns what this machine keeps of the handshake, or nil when
+// that is over.
+func (m *Machine) handshakeState() *handshake {
+	switch {
+	case m.client != nil:
+		return &m.client.handshake
+	case m.server != nil:
+		return &m.server.handshake
+	}
+	return nil
+}
+
+// emit adds a message to the flight and to the transcript, if that has begun.
+// Handlers emit messages; which records they go into is decided elsewhere.
+func (m *Machine) emit(msg message) []byte {
+	h := m.handshakeState()
+	start := len(h.emitted)
+	h.emitted = msg.Append(h.emitted)
+	raw := h.emitted[start:]
+	if h.transcript != nil {
+		h.transcript.Write(raw)
+	}
+	m.tell(TraceMessage{Sent: true, Body: raw})
+	return raw
+}
+
+// flush puts the emitted messages into records under the current key.
+func (m *Machine) flush() {
+	h := m.handshakeState()
+	if h == nil || len(h.emitted) == 0 {
+		return
+	}
+	m.out.appendHandshake(h.emitted)
+	h.emitted = h.emitted[:0]
+	m.sent = true
+}
+
+// changeSendingKey flushes, then makes what follows be sealed with keys derived
+// from secret.
+func (m *Machine) changeSendingKey(suite *cipherSuite, secret *schedule.TrafficSecret) error {
+	m.flush()
+	key, err := suite.protection(secret)
+	if err != nil {
+		return failure(ReasonKeyGeneration, err)
+	}
+	m.out.setKey(key)
+	return nil
+}
+
+// startSending flushes our Finished, then lets application data be written.
+func (m *Machine) startSending(suite *cipherSuite, secret *schedule.TrafficSecret) error {
+	m.flush()
+	key, err := suite.protection(secret)
+	if err != nil {
+		return failure(ReasonKeyGeneration, err)
+	}
+	m.out.start(suite, secret, key)
+	m.push(EventWritable)
+	return nil
+}
+
+// connected ends the handshake. It is the one way into StateConnected, and what
+// has to be true there is checked by it: the peer's Finished against the
+// transcript as it was before that message.
+func (m *Machine) connected(h *handshake, base *schedule.TrafficSecret, msg, transcript []byte) error {
+	var fin wire.Finished
+	if err := fin.Parse(msg[wire.HeaderLen:]); err != nil {
+		return malformed(err)
+	}
+	// "Recipients of Finished messages MUST verify that the contents are correct
+	// and if incorrect MUST terminate the connection with a "decrypt_error"
+	// alert."
+	// https://www.rfc-editor.org/rfc/rfc8446#section-4.4.4
+	if !hmac.Equal(fin.VerifyData, base.Finished(nil, transcript)) {
+		return violation(ReasonBadFinished)
+	}
+	if err := m.in.install(h.suite, &h.peerSecret); err != nil {
+		return err
+	}
+	m.in.suite, m.in.secret = h.suite, h.peerSecret
+	m.conn.HandshakeComplete = true
+	return nil
+}
+
+// endHandshake clears and drops what only the handshake needs.
+func (m *Machine) endHandshake() {
+	if h := m.handshakeState(); h != nil {
+		h.wipe()
+	}
+	m.client, m.server = nil, nil
+}
+
+// malformed says which rule a message broke that the codec refused.
+func malformed(err error) error {
+	var e *wire.Error
+	if !errors.As(err, &e) {
+		return violationf(ReasonMalformedMessage, "%v", err)
+	}
+	detail := e.Message.String()
+	if e.HasExtension {
+		detail += ", " + e.Extension.String()
+	}
+	if e.Field != "" {
+		detail += ", " + e.Field
+	}
+	reason := ReasonMalformedMessage
+	switch e.Kind {
+	case wire.DuplicateExtension:
+		reason = ReasonDuplicateExtension
+	case wire.MisplacedExtension:
+		reason = ReasonMisplacedExtension
+	case wire.Inconsistent:
+		reason = ReasonBadPreSharedKey
+	}
+	return violationf(reason, "%s", detail)
+}
+
+// call runs a callback of the application and makes a failure of its error, with
+// the reason given, and of its panic.
+func call(reason Reason, callback func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = failure(ReasonCallbackPanicked, fmt.Errorf("panic: %v", r))
+		}
+	}()
+	if err := callback(); err != nil {
+		return failure(reason, err)
+	}
+	return nil
+}
+
+// verifyPeer judges the certificate chain of the peer.
+func (m *Machine) verifyPeer(chain []*x509.Certificate, raw [][]byte) error {
+	if !m.cfg.InsecureSkipVerify {
+		verified, err := m.verifyChain(chain)
+		if err != nil {
+			return err
+		}
+		m.conn.VerifiedChains = verified
+	}
+	if verify := m.cfg.VerifyPeerCertificate; verify != nil {
+		return call(ReasonVerificationRejected, func() error {
+			return verify(raw, m.conn.VerifiedChains)
+		})
+	}
+	return nil
+}
+
+// verifyChain verifies a server's chain with crypto/x509.
+func (m *Machine) verifyChain(chain []*x509.Certificate) (verified [][]*x509.Certificate, err error) {
+	opts := x509.VerifyOptions{
+		Roots:         m.cfg.RootCAs,
+		Intermediates: x509.NewCertPool(),
+		DNSName:       m.cfg.ServerName,
+	}
+	if err := call(ReasonCallbackFailed, func() error {
+		opts.CurrentTime = m.cfg.now()
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	for _, cert := range chain[1:] {
+		opts.Intermediates.AddCert(cert)
+	}
+	verified, err = chain[0].Verify(opts)
+	if err != nil {
+		return nil, &ProtocolError{Reason: certificateReason(err), Err: err}
+	}
+	return verified, nil
+}
+
+// verifyConnection asks the application whether it wants this connection.
+func (m *Machine) verifyConnection() error {
+	verify := m.cfg.VerifyConnection
+	if verify == nil {
+		return nil
+	}
+	return call(ReasonVerificationRejected, func() error { return verify(m.conn.ConnectionState) })
+}
+
+// verifySignature checks the peer's CertificateVerify against the transcript.
+func (m *Machine) verifySignature(msg []byte, leaf *x509.Certificate, context string, transcript []byte) error {
+	var verify wire.CertificateVerify
+	if err := verify.Parse(msg[wire.HeaderLen:]); err != nil {
+		return malformed(err)
+	}
+	// "If the CertificateVerify message is sent by a server, the signature
+	// algorithm MUST be one offered in the client's "signature_algorithms"
+	// extension unless no valid certificate chain can be produced without
+	// unsupported algorithms"
+	// https://www.rfc-editor.org/rfc/rfc8446#section-4.4.3
+	id := tls.SignatureScheme(verify.Algorithm)
+	s := findScheme(m.d.schemes, id)
+	if s == nil || !s.suits(leaf.PublicKey) {
+		return violationf(ReasonSignatureScheme, "%s", verify.Algorithm)
+	}
+	// "If the verification fails, the receiver MUST terminate the handshake with
+	// a "decrypt_error" alert."
+	// https://www.rfc-editor.org/rfc/rfc8446#section-4.4.3
+	if err := s.verify(leaf.PublicKey, signedContent(context, transcript), verify.Signature); err != nil {
+		return &ProtocolError{Reason: ReasonBadSignature, Err: err}
+	}
+	return nil
+}

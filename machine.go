@@ -1,0 +1,455 @@
+// Package tlscore is TLS without the I/O: a [Machine] is one TLS 1.3 connection
+// as a state machine, which takes the bytes that arrived and gives back events
+// and the bytes to send. It never touches a socket, starts a goroutine or
+// sleeps; whoever owns the sockets drives it.
+//
+//	m, err := tlscore.NewServer(cfg) // or NewClient, or NewAcceptor
+//	…
+//	ev, n := m.Step(in) // consume a prefix of in, return the next event
+//	m.Output()          // the bytes to send, until m.Sent(k)
+//	m.Write(p)          // seal application data into the output
+//
+// A failed connection is the same Machine in [StateFailed]: its output still
+// holds all that was queued, the alert last. There is no other place for it to
+// be, and no way to lose it but not to send the output.
+//
+// docs/contract.md tells the order of calls and who owns which slice.
+package tlscore
+
+import (
+	"crypto/tls"
+	"errors"
+	"sync"
+)
+
+// Machine is one TLS connection.
+//
+// Its methods fall into two halves, and one goroutine may be in each half at a
+// time if a lock was installed with SetLocker; without one, all calls come from
+// one goroutine at a time.
+//
+// The receiving half is Step, EOF, the answers (Accept, Reject), and the getters
+// State, Err, ClientHello, RawClientHello and ConnectionState.
+//
+// The sending half is Write, AppendSealed, SealedLen, KeyUpdate, CloseWrite,
+// Output, AppendOutput and Sent.
+//
+// SetLocker comes before everything else, Release after it.
+type Machine struct {
+	rules *ruleTable
+	cfg   *Config  // nil in an acceptor until Accept
+	d     *derived // what follows from cfg
+	conn  *negotiated
+	hello *receivedHello // a server's, until it answers
+
+	client *clientHandshake // while that is what this machine does
+	server *serverHandshake
+
+	in  *receiver
+	out *sender
+	err error
+
+	state     State
+	queue     [3]EventKind // events that are due, oldest first
+	queued    uint8        // how many of them
+	sent      bool         // the next event has Queued set
+	truncated bool         // the transport ended without close_notify
+}
+
+// negotiated is what ConnectionState tells.
+type negotiated struct {
+	tls.ConnectionState
+}
+
+// NewClient returns a client that will connect with cfg. The first Step, which
+// may be without input, queues its ClientHello. The error says what is wrong
+// with cfg.
+func NewClient(cfg *Config) (*Machine, error) {
+	d, err := deriveFor(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.ServerName == "" && !cfg.InsecureSkipVerify {
+		return nil, errors.New("tlscore: config: a client needs ServerName, or InsecureSkipVerify")
+	}
+	m := newMachine(&clientRules13, StateClientStart, &d.limits, cfg.Allocator)
+	m.configure(cfg, d)
+	m.client = new(clientHandshake)
+	m.out.version = recordVersionInitial
+	return m, nil
+}
+
+// NewServer returns a server that will accept a connection with cfg. The error
+// says what is wrong with cfg.
+func NewServer(cfg *Config) (*Machine, error) {
+	d, err := deriveForServer(cfg)
+	if err != nil {
+		return nil, err
+	}
+	m := newServer(&d.limits, cfg.Allocator)
+	m.configure(cfg, d)
+	return m, nil
+}
+
+// NewAcceptor returns a server that does not know its config yet: it shows the
+// ClientHello with [EventClientHello] and waits for Accept or Reject. The limits
+// hold until Accept, which brings those of its config. An error says what is
+// wrong with them.
+func NewAcceptor(limits Limits) (*Machine, error) {
+	limits, err := limits.check()
+	if err != nil {
+		return nil, err
+	}
+	if err := new(Config).checkPlatform(nil); err != nil {
+		return nil, err
+	}
+	return newServer(&limits, nil), nil
+}
+
+func newServer(limits *Limits, a Allocator) *Machine {
+	m := newMachine(&serverRules13, StateWaitClientHello, limits, a)
+	m.server = new(serverHandshake)
+	m.hello = new(receivedHello)
+	m.out.version = recordVersion
+	return m
+}
+
+func newMachine(rules *ruleTable, start State, limits *Limits, a Allocator) *Machine {
+	m := &Machine{
+		rules: rules,
+		state: start,
+		conn:  new(negotiated),
+		in:    &receiver{limits: limits, first: true},
+		out:   &sender{limits: limits, err: ErrNotReady},
+	}
+	m.setAllocator(a)
+	return m
+}
+
+func (m *Machine) setAllocator(a Allocator) {
+	m.in.allocator = a
+	m.out.out.Allocator = a
+}
+
+// configure gives the machine its config.
+func (m *Machine) configure(cfg *Config, d *derived) {
+	m.cfg, m.d = cfg, d
+	m.in.limits = &d.limits
+	m.out.lock()
+	defer m.out.unlock()
+	m.out.limits = &d.limits
+	m.out.trace = cfg.Trace
+}
+
+func deriveFor(cfg *Config) (*derived, error) {
+	if cfg == nil {
+		return nil, errors.New("tlscore: config: there is none")
+	}
+	return cfg.derive()
+}
+
+func deriveForServer(cfg *Config) (*derived, error) {
+	d, err := deriveFor(cfg)
+	if err == nil && len(d.certs) == 0 && cfg.GetCertificate == nil {
+		err = errors.New("tlscore: config: a server needs Certificates or GetCertificate")
+	}
+	return d, err
+}
+
+// SetLocker installs a lock that allows one goroutine in the receiving half and
+// another one in the sending half at the same time. It is held for short times
+// only: while records are sealed or moved. It comes before any other call.
+func (m *Machine) SetLocker(l sync.Locker) { m.out.mu = l }
+
+// Step consumes a prefix of in and returns the next event; n says how long the
+// prefix was. Records are decrypted in place, bytes behind the prefix are not
+// touched, and nothing of in is kept: present what is left again, joined with
+// what comes next. Step takes whole records only.
+//
+// Call it until it returns a stop ([Event.Stop]), also without input: Step(nil)
+// starts a client, and fetches what an answer has caused. Nothing is decrypted
+// before its event is asked for, so whoever stops calling applies back-pressure.
+//
+// Step never blocks and never panics, whatever it is given.
+func (m *Machine) Step(in []byte) (ev Event, n int) {
+	m.adoptFound()
+	for {
+		if kind, ok := m.nextEvent(); ok {
+			ev = m.event(kind)
+			m.in.save()
+			return ev, n
+		}
+		if m.state == StateClientStart {
+			m.step(inputStart, nil)
+			continue
+		}
+		if m.takeMessage() {
+			continue
+		}
+		taken, more := m.takeRecord(in[n:])
+		n += taken
+		if !more {
+			m.in.save()
+			return m.event(EventNone), n
+		}
+	}
+}
+
+// nextEvent takes the event that is due, or the stop that holds.
+func (m *Machine) nextEvent() (EventKind, bool) {
+	if m.queued > 0 {
+		kind := m.queue[0]
+		copy(m.queue[:], m.queue[1:])
+		m.queued--
+		return kind, true
+	}
+	switch {
+	case m.state == StateFailed || m.state == StateReleased:
+		return EventFailed, true
+	case m.state == StateClosed:
+		return EventClosed, true
+	case m.state.waiting():
+		return EventWait, true
+	}
+	return EventNone, false
+}
+
+// event completes an event.
+func (m *Machine) event(kind EventKind) Event {
+	ev := Event{Kind: kind, Queued: m.sent}
+	m.sent = false
+	switch kind {
+	case EventData:
+		ev.Data, m.in.data = m.in.data, nil
+	case EventClosed:
+		ev.Truncated = m.truncated
+	}
+	return ev
+}
+
+// push makes an event due.
+func (m *Machine) push(kind EventKind) {
+	m.queue[m.queued] = kind
+	m.queued++
+}
+
+// EOF says that the transport has ended: nothing follows what Step is still to
+// be given. It takes effect in the Step that finds no whole record any more. In
+// the handshake the connection fails then, without an alert; later
+// [EventClosed] comes, marked as truncated, and writing still works.
+func (m *Machine) EOF() { m.in.eof = true }
+
+// Accept answers [EventClientHello]: the connection goes on with cfg. When it
+// returns, the server's flight is in the output, or the alert if the connection
+// has failed: State tells. An error is misuse, or says what is wrong with cfg,
+// and changes nothing.
+func (m *Machine) Accept(cfg *Config) error {
+	if err := m.answerable(); err != nil {
+		return err
+	}
+	if m.state != StateWaitAccept {
+		return ErrNotWaiting
+	}
+	d, err := deriveForServer(cfg)
+	if err != nil {
+		return err
+	}
+	m.setAllocator(cfg.Allocator) // no buffer is held in this state
+	m.configure(cfg, d)
+	m.step(inputAccept, nil)
+	return nil
+}
+
+// Reject ends the connection with an alert of the application's choice, in any
+// state: it answers [EventClientHello], and serves deadlines and authorisation.
+// When it returns, the alert is in the output, last, and the state is
+// [StateFailed]. An error is misuse and changes nothing. A closure alert is
+// misuse; for those there is CloseWrite.
+func (m *Machine) Reject(a Alert) error {
+	if err := m.answerable(); err != nil {
+		return err
+	}
+	if a.closure() {
+		return ErrNoErrorAlert
+	}
+	m.fail(&LocalError{Reason: ReasonRejected, Alert: a, Detail: a.String()})
+	return nil
+}
+
+// answerable returns the error of an answer that comes too late.
+func (m *Machine) answerable() error {
+	m.adoptFound()
+	switch {
+	case m.state == StateReleased:
+		return ErrReleased
+	case !m.state.live():
+		return ErrFailed
+	}
+	return nil
+}
+
+// State returns where the connection stands.
+func (m *Machine) State() State { return m.state }
+
+// Err returns why the connection has failed: a [*ProtocolError], a
+// [*RemoteAlert] or a [*LocalError], or nil while it has not.
+func (m *Machine) Err() error { return m.err }
+
+// ConnectionState returns what was negotiated so far. The certificates of a peer
+// are there even when they did not verify. Exporters of the result do not work:
+// crypto/tls keeps them to its own connections.
+func (m *Machine) ConnectionState() tls.ConnectionState { return m.conn.ConnectionState }
+
+// Write seals application data into the output, as far as its bound allows:
+// n < len(p) without an error means that the output is full, so send and go on
+// with p[n:]. It returns [ErrNotReady] before [EventWritable], [ErrWriteClosed]
+// after CloseWrite, and the error of a connection that has failed; then nothing
+// was queued but what n says.
+//
+// p may not overlap the output; it may be the data of an event.
+func (m *Machine) Write(p []byte) (n int, err error) {
+	m.out.lock()
+	defer m.out.unlock()
+	return m.out.write(p)
+}
+
+// AppendSealed appends to dst what is in the output, then application data
+// sealed straight into dst, as far as the capacity of dst allows: dst never
+// grows. n says how much of p was taken, and is short when dst is full. Errors
+// are those of Write.
+//
+// dst and p may not overlap. What was appended has to be sent before anything
+// that leaves the machine later.
+func (m *Machine) AppendSealed(dst, p []byte) (_ []byte, n int, err error) {
+	m.out.lock()
+	defer m.out.unlock()
+	return m.out.appendSealed(dst, p)
+}
+
+// SealedLen returns how much room AppendSealed needs to take n bytes of
+// application data and all of the output as it is now.
+func (m *Machine) SealedLen(n int) int {
+	m.out.lock()
+	defer m.out.unlock()
+	return m.out.out.Len() + m.out.sealedLen(n)
+}
+
+// KeyUpdate changes the key of the sending direction, and with request asks the
+// peer to change its own. While an earlier request is not answered, a further
+// one is not sent. The machine updates keys by itself before they are used up;
+// this is for those who want it sooner. Errors are those of Write.
+// RFC 8446, Section 4.6.3.
+func (m *Machine) KeyUpdate(request bool) error {
+	m.out.lock()
+	defer m.out.unlock()
+	if m.out.err != nil {
+		return m.out.err
+	}
+	if err := m.out.keyUpdate(request); err != nil {
+		return m.out.find(err)
+	}
+	return nil
+}
+
+// CloseWrite ends the sending direction with close_notify; receiving goes on.
+// Inside the handshake it cancels the connection, with user_canceled before the
+// close_notify, and the next Step returns [EventFailed]. It may be called in any
+// state, and more than once.
+func (m *Machine) CloseWrite() {
+	m.out.lock()
+	defer m.out.unlock()
+	m.out.closeWrite()
+}
+
+// Output returns the bytes waiting to be sent, oldest first. They stay in place
+// and unchanged until Sent, whatever is queued meanwhile.
+func (m *Machine) Output() []byte {
+	m.out.lock()
+	defer m.out.unlock()
+	return m.out.out.Bytes()
+}
+
+// Sent says that the first n bytes of Output are sent. It panics when n is more
+// than there was: that would hide a broken driver.
+func (m *Machine) Sent(n int) {
+	m.out.lock()
+	defer m.out.unlock()
+	m.out.out.Discard(n)
+}
+
+// AppendOutput moves bytes waiting to be sent to dst, as far as its capacity
+// allows: dst never grows. Bytes that Output has shown are no longer there.
+func (m *Machine) AppendOutput(dst []byte) []byte {
+	m.out.lock()
+	defer m.out.unlock()
+	return m.out.appendOutput(dst)
+}
+
+// Release hands back all memory of a machine that is not needed any more,
+// cleared. Unsent output is gone. The machine is in [StateReleased] afterwards.
+func (m *Machine) Release() {
+	m.out.lock()
+	m.out.wipe()
+	m.out.out.Release()
+	m.out.failed, m.out.err = true, ErrReleased
+	m.out.unlock()
+	m.endReceiving()
+	m.endHandshake()
+	m.hello = nil
+	m.queued = 0
+	if m.err == nil {
+		m.err = ErrReleased
+	}
+	m.state = StateReleased
+}
+
+// adoptFound makes a failure that was found while sending the state.
+func (m *Machine) adoptFound() {
+	m.out.lock()
+	found, closed := m.out.found, m.out.closed && !m.out.finished
+	m.out.found = nil
+	m.out.unlock()
+	if !m.state.live() {
+		return
+	}
+	if found == nil && closed && m.state.handshaking() {
+		found = failure(ReasonCanceled, nil)
+	}
+	if found != nil {
+		m.fail(found)
+	}
+}
+
+// fail ends the connection: the state is StateFailed, what was emitted so far
+// and then the alert of err are in the output, and secrets and keys are cleared.
+//
+//	"Servers and clients MUST forget the secret values and keys established in
+//	failed connections"
+//
+// https://www.rfc-editor.org/rfc/rfc8446#section-6
+func (m *Machine) fail(err error) {
+	m.err = inState(err, m.state)
+	m.flush()
+	m.out.lock()
+	if m.out.abort(m.err) {
+		m.sent = true
+	}
+	m.out.unlock()
+	m.state = StateFailed
+	m.queued = 0
+	m.endReceiving()
+	m.endHandshake()
+}
+
+// inState notes the state in an error.
+func inState(err error, s State) error {
+	switch err := err.(type) {
+	case *ProtocolError:
+		err.State = s
+	case *RemoteAlert:
+		err.State = s
+	case *LocalError:
+		err.State = s
+	}
+	return err
+}

@@ -1,0 +1,419 @@
+package tlscore
+
+import (
+	"sync"
+
+	"tlscore.example/tlscore/internal/record"
+	"tlscore.example/tlscore/internal/schedule"
+	"tlscore.example/tlscore/internal/wire"
+)
+
+// sender is the sending half of a machine: the output, and the key that what
+// goes into it is sealed under. Both halves of the machine get here, the
+// receiving one only to queue, so every exported way in takes the lock.
+type sender struct {
+	mu  sync.Locker // nil until a driver installs one
+	out Outbound
+
+	key    *record.Protection     // nil while records are sent in the clear
+	secret schedule.TrafficSecret // that key was derived from; of the application phase only
+	suite  *cipherSuite
+	limits *Limits
+	trace  func(TraceMessage)
+
+	err   error // what Write returns: not ready, closed, failed
+	found error // a failure found while sending, until a Step makes it the state
+
+	epoch   uint64 // KeyUpdates sent
+	version uint16 // legacy_record_version of plaintext records
+
+	compatCCS      bool // a change_cipher_spec is owed before the first protected record
+	finished       bool // our Finished was sent
+	closed         bool // our close_notify was sent
+	failed         bool // a fatal alert was sent, or none may be: nothing follows
+	updated        bool // no application data was sealed since our last KeyUpdate
+	updateOwed     bool // the peer's request is to be answered before application data
+	updateAwaited  bool // we asked for a KeyUpdate that has not come
+	tracePanicked  bool
+	traceSuspended bool
+}
+
+func (s *sender) lock() {
+	if s.mu != nil {
+		s.mu.Lock()
+	}
+}
+
+func (s *sender) unlock() {
+	if s.mu != nil {
+		s.mu.Unlock()
+	}
+}
+
+// tell calls Config.Trace. It must not panic; if it does, it is not called again
+// and the connection fails with the next step.
+func (s *sender) tell(msg TraceMessage) {
+	if s.trace == nil || s.traceSuspended {
+		return
+	}
+	s.traceSuspended = true
+	defer func() {
+		if recover() != nil {
+			s.tracePanicked = true
+			return
+		}
+		s.traceSuspended = false
+	}()
+	s.trace(msg)
+}
+
+// appendRecord queues one record under the current key.
+func (s *sender) appendRecord(t record.ContentType, content []byte) {
+	if s.key == nil {
+		buf := s.out.extend(record.HeaderLen + len(content))
+		s.out.commit(record.AppendPlaintext(buf, t, s.version, content))
+		return
+	}
+	s.queueCompatCCS()
+	buf := s.out.extend(record.Overhead + len(content))
+	s.out.commit(s.key.Seal(buf, t, content))
+}
+
+// queueCompatCCS queues the change_cipher_spec of middlebox compatibility mode,
+// if it is owed. RFC 8446, Appendix D.4.
+func (s *sender) queueCompatCCS() {
+	if !s.compatCCS {
+		return
+	}
+	s.compatCCS = false
+	buf := s.out.extend(record.HeaderLen + 1)
+	s.out.commit(record.AppendPlaintext(buf, record.TypeChangeCipherSpec, uint16(wire.VersionTLS12), []byte{1}))
+}
+
+// appendHandshake queues handshake messages, coalesced into as few records as
+// hold them.
+func (s *sender) appendHandshake(messages []byte) {
+	s.lock()
+	defer s.unlock()
+	if s.closed || s.failed {
+		return
+	}
+	for len(messages) > 0 {
+		n := min(len(messages), record.MaxPlaintext)
+		s.appendRecord(record.TypeHandshake, messages[:n])
+		messages = messages[n:]
+	}
+}
+
+// setKey changes the key that what follows is sealed under.
+func (s *sender) setKey(key *record.Protection) {
+	s.lock()
+	defer s.unlock()
+	if s.closed || s.failed {
+		key.Wipe()
+		return
+	}
+	s.replaceKey(key)
+}
+
+func (s *sender) replaceKey(key *record.Protection) {
+	if s.key != nil {
+		s.key.Wipe()
+	}
+	s.key = key
+}
+
+// replaceTrafficKey is replaceKey for keys of the application phase, whose use
+// the application may limit.
+func (s *sender) replaceTrafficKey(key *record.Protection) {
+	if s.limits.KeyRecords != 0 {
+		key.SetLimit(s.limits.KeyRecords)
+	}
+	s.replaceKey(key)
+}
+
+// start lets application data be written, sealed under secret.
+func (s *sender) start(suite *cipherSuite, secret *schedule.TrafficSecret, key *record.Protection) {
+	s.lock()
+	defer s.unlock()
+	if s.closed || s.failed {
+		key.Wipe()
+		return
+	}
+	s.suite, s.secret = suite, *secret
+	s.replaceTrafficKey(key)
+	s.finished = true
+	s.err = nil
+}
+
+// reserved is how many records of a key are kept back from application data: the
+// KeyUpdate that ends its use, or else an alert.
+const reserved = 1
+
+// updateDue reports whether a KeyUpdate has to come before the next record of
+// application data: the peer's request waits, or the key is used up.
+func (s *sender) updateDue() bool {
+	return s.updateOwed || s.key.Remaining() <= reserved
+}
+
+// keyUpdateLen is the length of a KeyUpdate in a record of its own.
+const keyUpdateLen = record.Overhead + wire.HeaderLen + 1
+
+// sealKeyUpdate appends a KeyUpdate to b, sealed under the old key, and changes
+// to the next one. RFC 8446, Section 4.6.3.
+func (s *sender) sealKeyUpdate(b []byte, request bool) ([]byte, error) {
+	if s.epoch >= maxEpoch {
+		return b, failure(ReasonKeysExhausted, nil)
+	}
+	next := s.secret.Next()
+	key, err := s.suite.protection(&next)
+	if err != nil {
+		next.Wipe()
+		return b, failure(ReasonKeyGeneration, err)
+	}
+	var msg wire.KeyUpdate
+	// "Until receiving a subsequent KeyUpdate from the peer, the sender MUST NOT
+	// send another KeyUpdate with request_update set to "update_requested"."
+	// RFC 9846, Section 4.7.3.
+	if request && !s.updateAwaited {
+		msg.Request = 1
+		s.updateAwaited = true
+	}
+	var scratch [wire.HeaderLen + 1]byte
+	body := msg.Append(scratch[:0])
+	s.tell(TraceMessage{Sent: true, Body: body})
+	b = s.key.Seal(b, record.TypeHandshake, body)
+	s.secret.Wipe()
+	s.secret = next
+	s.replaceTrafficKey(key)
+	s.epoch++
+	s.updated, s.updateOwed = true, false
+	return b, nil
+}
+
+// keyUpdate queues a KeyUpdate.
+func (s *sender) keyUpdate(request bool) error {
+	buf, err := s.sealKeyUpdate(s.out.extend(keyUpdateLen), request)
+	s.out.commit(buf)
+	return err
+}
+
+// answerKeyUpdate does what the peer's request for a KeyUpdate asks for: the
+// first is answered at once, further ones before the next application data.
+//
+//	"If the request_update field is set to "update_requested", then the
+//	receiver MUST send a KeyUpdate of its own with request_update set to
+//	"update_not_requested" prior to sending its next Application Data
+//	record."
+//
+// https://www.rfc-editor.org/rfc/rfc8446#section-4.6.3
+func (s *sender) answerKeyUpdate() (queued bool, err error) {
+	s.lock()
+	defer s.unlock()
+	switch {
+	case s.closed || s.failed:
+		return false, nil // nothing may follow our close_notify
+	case s.epoch >= maxEpoch:
+		// "it MUST NOT send its own KeyUpdate if that would cause it to exceed
+		// these limits and SHOULD instead ignore the "update_requested" flag."
+		// RFC 9846, Section 4.7.3.
+		return false, nil
+	case s.updated:
+		s.updateOwed = true
+		return false, nil
+	}
+	return true, s.keyUpdate(false)
+}
+
+// keyUpdated notes that a KeyUpdate of the peer has come.
+func (s *sender) keyUpdated() {
+	s.lock()
+	s.updateAwaited = false
+	s.unlock()
+}
+
+// write seals application data into the output, as far as its bound allows.
+func (s *sender) write(p []byte) (n int, err error) {
+	if s.err != nil {
+		return 0, s.err
+	}
+	for n < len(p) {
+		room := s.limits.Output - s.out.Len() - record.Overhead
+		if room <= 0 {
+			break
+		}
+		if s.updateDue() {
+			if err := s.keyUpdate(false); err != nil {
+				return n, s.find(err)
+			}
+			continue
+		}
+		take := min(len(p)-n, room, record.MaxPlaintext)
+		if n == 0 {
+			// Memory for all that will be taken, at once.
+			s.out.extend(min(s.sealedLen(len(p)), room+record.Overhead))
+		}
+		s.out.commit(s.key.Seal(s.out.extend(take+record.Overhead), record.TypeApplicationData, p[n:n+take]))
+		s.updated = false
+		n += take
+	}
+	return n, nil
+}
+
+// appendSealed moves pending output to dst, then seals p behind it, as far as
+// the capacity of dst allows.
+func (s *sender) appendSealed(dst, p []byte) (_ []byte, n int, err error) {
+	if s.err != nil {
+		return dst, 0, s.err
+	}
+	dst = s.appendOutput(dst)
+	if s.out.Len() > 0 {
+		return dst, 0, nil
+	}
+	for n < len(p) {
+		room := cap(dst) - len(dst)
+		if s.updateDue() {
+			if room < keyUpdateLen {
+				break
+			}
+			if dst, err = s.sealKeyUpdate(dst, false); err != nil {
+				return dst, n, s.find(err)
+			}
+			continue
+		}
+		take := min(len(p)-n, room-record.Overhead, record.MaxPlaintext)
+		if take <= 0 {
+			break
+		}
+		dst = s.key.Seal(dst, record.TypeApplicationData, p[n:n+take])
+		s.updated = false
+		n += take
+	}
+	return dst, n, nil
+}
+
+// appendOutput moves pending output to dst, as far as its capacity allows.
+func (s *sender) appendOutput(dst []byte) []byte {
+	n := min(s.out.Len(), cap(dst)-len(dst))
+	if n == 0 {
+		return dst
+	}
+	dst = append(dst, s.out.Bytes()[:n]...)
+	s.out.Discard(n)
+	return dst
+}
+
+// sealedLen returns the bytes that n bytes of application data become, with the
+// KeyUpdates that fall due among them.
+func (s *sender) sealedLen(n int) int {
+	if n == 0 {
+		return 0
+	}
+	records := (n + record.MaxPlaintext - 1) / record.MaxPlaintext
+	size := n + records*record.Overhead
+	if s.key == nil {
+		return size
+	}
+	left := s.key.Remaining() - min(reserved, s.key.Remaining())
+	if s.updateOwed || left == 0 {
+		size += keyUpdateLen
+		left = s.suite.perKey(s.limits)
+	}
+	for left < uint64(records) {
+		size += keyUpdateLen
+		left += s.suite.perKey(s.limits)
+	}
+	return size
+}
+
+// perKey returns how many records of application data a new key is good for.
+func (c *cipherSuite) perKey(limits *Limits) uint64 {
+	n := c.aead.Limit()
+	if limits.KeyRecords != 0 {
+		n = min(n, limits.KeyRecords)
+	}
+	return n - reserved
+}
+
+// find notes a failure that was found while sending: the alert is queued at
+// once, and the next Step makes it the state.
+func (s *sender) find(err error) error {
+	s.found = err
+	s.abort(err)
+	return err
+}
+
+// abort ends the output: with the alert that err asks for, unless it asks for
+// none or our close_notify was sent. It is the only place where a fatal alert is
+// queued, and reports whether one was.
+func (s *sender) abort(err error) (queued bool) {
+	if s.failed {
+		return false
+	}
+	s.failed = true
+	s.err = err
+	alert, queued := AlertOf(err)
+	queued = queued && !s.closed
+	if queued {
+		s.queueAlert(alert)
+	}
+	s.wipe()
+	return queued
+}
+
+// queueAlert queues an alert under the current key.
+func (s *sender) queueAlert(a Alert) {
+	body := []byte{a.level(), byte(a)}
+	s.tell(TraceMessage{Sent: true, Alert: true, Body: body})
+	s.appendRecord(record.TypeAlert, body)
+}
+
+// closeWrite queues close_notify, after user_canceled inside the handshake.
+//
+//	"This alert MUST be followed by a "close_notify"."
+//
+// RFC 9846, Section 6.1.
+func (s *sender) closeWrite() {
+	if s.closed || s.failed {
+		return
+	}
+	if !s.finished {
+		s.queueAlert(AlertUserCanceled)
+	}
+	s.queueAlert(AlertCloseNotify)
+	s.closed = true
+	s.err = ErrWriteClosed
+	s.wipe()
+}
+
+// wipe clears the keys: nothing will be sealed any more.
+func (s *sender) wipe() {
+	s.replaceKey(nil)
+	s.secret.Wipe()
+	s.trace = nil
+}
+
+// owe makes the change_cipher_spec of middlebox compatibility mode due before
+// the first protected record.
+func (s *sender) owe(compatCCS bool) {
+	s.lock()
+	defer s.unlock()
+	s.compatCCS = compatCCS
+}
+
+// sendCompatCCS sends that change_cipher_spec now.
+func (s *sender) sendCompatCCS() {
+	s.lock()
+	defer s.unlock()
+	s.compatCCS = true
+	s.queueCompatCCS()
+}
+
+// retry makes the sender ready for the second ClientHello, which stands in a
+// record of another version, behind the change_cipher_spec.
+func (s *sender) retry() {
+	s.lock()
+	defer s.unlock()
+	s.version = recordVersion
+	s.queueCompatCCS()
+}

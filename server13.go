@@ -1,0 +1,568 @@
+package tlscore
+
+import (
+	"bytes"
+	"crypto/tls"
+	"slices"
+
+	"tlscore.example/tlscore/internal/schedule"
+	"tlscore.example/tlscore/internal/wire"
+)
+
+// serverRules13 is the server of TLS 1.3 as a table. RFC 8446, Appendix A.2.
+//
+// The acceptor is the same server: it stops in StateWaitAccept on its way.
+var serverRules13 = ruleTable{
+	StateWaitClientHello: {
+		{inputClientHello, serverClientHello, oneOf(StateWaitAccept, StateWaitClientHelloRetry, StateWaitClientFinished)},
+	},
+	StateWaitAccept: {
+		{inputAccept, serverAccept, oneOf(StateWaitClientHelloRetry, StateWaitClientFinished)},
+	},
+	StateWaitClientHelloRetry: {
+		{inputClientHello, serverSecondClientHello, oneOf(StateWaitClientFinished)},
+		{inputChangeCipherSpec, dropChangeCipherSpec, oneOf(StateWaitClientHelloRetry)},
+	},
+	StateWaitClientFinished: {
+		{inputFinished, serverFinished, oneOf(StateConnected)},
+		{inputChangeCipherSpec, dropChangeCipherSpec, oneOf(StateWaitClientFinished)},
+	},
+	StateConnected: {
+		{inputApplicationData, receiveData, oneOf(StateConnected)},
+		{inputKeyUpdate, receiveKeyUpdate, oneOf(StateConnected)},
+	},
+}
+
+// serverHandshake is what a server keeps until the handshake is over.
+type serverHandshake struct {
+	handshake
+	group      tls.CurveID
+	credential *credential
+	scheme     *scheme
+	serverName string
+	protocol   []byte // of ALPN; nil without
+	sessionID  []byte
+	retried    bool
+}
+
+// serverClientHello takes the first ClientHello. A server with a config answers
+// it, an acceptor shows it.
+func serverClientHello(m *Machine, msg []byte) (State, error) {
+	hello := m.hello
+	hello.complete(msg)
+	if err := m.in.aligned(); err != nil {
+		return 0, err
+	}
+	if err := hello.Parse(hello.message[wire.HeaderLen:]); err != nil {
+		return 0, malformed(err)
+	}
+	hello.parsed = true
+	if m.cfg == nil {
+		m.push(EventClientHello)
+		return StateWaitAccept, nil
+	}
+	return serverAccept(m, nil)
+}
+
+// serverAccept answers the ClientHello, now that there is a config.
+func serverAccept(m *Machine, _ []byte) (State, error) {
+	s, hello := m.server, &m.hello.ClientHello
+	if err := checkClientHello(hello); err != nil {
+		return 0, err
+	}
+	share, err := s.negotiate(m.cfg, m.d, hello)
+	if err != nil {
+		return 0, err
+	}
+	if err := s.chooseCertificate(m.cfg, m.d, m.hello); err != nil {
+		return 0, err
+	}
+	s.transcript = schedule.NewTranscript(s.suite.hash)
+	s.transcript.Write(m.hello.message)
+	s.sessionID = hello.SessionID
+	m.in.skipEarly = hello.Has(wire.ExtEarlyData)
+	m.conn.Version = tls.VersionTLS13
+	m.conn.CipherSuite = uint16(s.suite.id)
+	m.conn.CurveID = s.group
+	m.conn.ServerName = s.serverName
+	m.conn.NegotiatedProtocol = string(s.protocol)
+	m.conn.NegotiatedProtocolIsMutual = true
+	if share == nil {
+		m.sendHelloRetryRequest()
+		return StateWaitClientHelloRetry, nil
+	}
+	return m.sendServerFlight(share)
+}
+
+// checkClientHello judges what does not depend on the config.
+func checkClientHello(hello *wire.ClientHello) error {
+	if err := checkClientVersion(hello); err != nil {
+		return err
+	}
+	// "For every TLS 1.3 ClientHello, this vector MUST contain exactly one byte,
+	// set to zero, which corresponds to the "null" compression method in prior
+	// versions of TLS. If a TLS 1.3 ClientHello is received with any other value
+	// in this field, the server MUST abort the handshake with an
+	// "illegal_parameter" alert."
+	// https://www.rfc-editor.org/rfc/rfc8446#section-4.1.2
+	if !bytes.Equal(hello.CompressionMethods, []byte{0}) {
+		return violation(ReasonCompression)
+	}
+	if err := checkMandatory(hello); err != nil {
+		return err
+	}
+	if hello.Has(wire.ExtServerName) && !plausibleServerName(hello.ServerName) {
+		return violation(ReasonBadServerName)
+	}
+	return checkKeyShares(hello)
+}
+
+// checkClientVersion refuses clients that do not offer TLS 1.3.
+func checkClientVersion(hello *wire.ClientHello) error {
+	if !hello.Has(wire.ExtSupportedVersions) {
+		return violationf(ReasonUnsupportedVersion, "the client offers at most %s", hello.LegacyVersion)
+	}
+	if !slices.Contains(hello.SupportedVersions, wire.VersionTLS13) {
+		return violationf(ReasonUnsupportedVersion, "the client offers %v", hello.SupportedVersions)
+	}
+	// "A server which receives a legacy_version value not equal to 0x0303 MUST
+	// abort the handshake with a "protocol_version" alert."
+	// RFC 9846, Section 4.2.1.
+	if hello.LegacyVersion != wire.VersionTLS12 {
+		return violationf(ReasonUnsupportedVersion, "legacy_version is %s", hello.LegacyVersion)
+	}
+	return nil
+}
+
+// checkMandatory looks for the extensions that must be there.
+//
+//	"If not containing a "pre_shared_key" extension, it MUST contain both a
+//	"signature_algorithms" extension and a "supported_groups" extension."
+//
+//	"If containing a "supported_groups" extension, it MUST also contain a
+//	"key_share" extension, and vice versa."
+//
+//	"Servers receiving a ClientHello which does not conform to these
+//	requirements MUST abort the handshake with a "missing_extension" alert."
+//
+// https://www.rfc-editor.org/rfc/rfc8446#section-9.2
+//
+// This server uses certificates only, so pre_shared_key changes nothing.
+func checkMandatory(hello *wire.ClientHello) error {
+	for _, t := range []wire.ExtensionType{wire.ExtSignatureAlgorithms, wire.ExtSupportedGroups, wire.ExtKeyShare} {
+		if !hello.Has(t) {
+			return violationf(ReasonMissingExtension, "%s in ClientHello", t)
+		}
+	}
+	// "If clients offer "pre_shared_key" without a "psk_key_exchange_modes"
+	// extension, servers MUST abort the handshake."
+	// https://www.rfc-editor.org/rfc/rfc8446#section-4.2.9
+	if hello.Has(wire.ExtPreSharedKey) && !hello.Has(wire.ExtPSKKeyExchangeModes) {
+		return violationf(ReasonMissingExtension, "%s in ClientHello", wire.ExtPSKKeyExchangeModes)
+	}
+	return nil
+}
+
+// plausibleServerName refuses what no host name can be, and leaves the judgement
+// of names to whoever chooses a certificate.
+//
+//	"The hostname is represented as a byte string using ASCII encoding without
+//	a trailing dot."
+//
+// RFC 6066, Section 3.
+func plausibleServerName(name []byte) bool {
+	for _, b := range name {
+		if b <= ' ' || b >= 0x7f {
+			return false
+		}
+	}
+	return !bytes.HasSuffix(name, []byte("."))
+}
+
+// checkKeyShares judges the list of key shares as such.
+//
+//	"Clients MUST NOT offer multiple KeyShareEntry values for the same group.
+//	Clients MUST NOT offer any KeyShareEntry values for groups not listed in
+//	the client's "supported_groups" extension. Servers MAY check for
+//	violations of these rules and abort the handshake with an
+//	"illegal_parameter" alert if one is violated."
+//
+// https://www.rfc-editor.org/rfc/rfc8446#section-4.2.8
+func checkKeyShares(hello *wire.ClientHello) error {
+	// Both lists are the client's to make long: sets keep this linear.
+	const words = 1 << 16 / 64
+	var listed, seen [words]uint64
+	for _, g := range hello.SupportedGroups {
+		listed[g/64] |= 1 << (g % 64)
+	}
+	for i := range hello.KeyShares {
+		g := hello.KeyShares[i].Group
+		word, bit := g/64, uint64(1)<<(g%64)
+		if seen[word]&bit != 0 {
+			return violationf(ReasonDuplicateKeyShare, "%s", g)
+		}
+		if listed[word]&bit == 0 {
+			return violationf(ReasonUnlistedKeyShare, "%s", g)
+		}
+		seen[word] |= bit
+	}
+	return nil
+}
+
+// negotiate chooses the parameters. It returns the client's key share for the
+// chosen group, or nil when there is none yet.
+func (s *serverHandshake) negotiate(cfg *Config, d *derived, hello *wire.ClientHello) (*wire.KeyShare, error) {
+	for _, suite := range d.suites {
+		if slices.Contains(hello.CipherSuites, suite.id) {
+			s.suite = suite
+			break
+		}
+	}
+	// "If the server is unable to negotiate a supported set of parameters (i.e.,
+	// there is no overlap between the client and server parameters), it MUST
+	// abort the handshake with either a "handshake_failure" or
+	// "insufficient_security" fatal alert"
+	// https://www.rfc-editor.org/rfc/rfc8446#section-4.1.1
+	if s.suite == nil {
+		return nil, violation(ReasonNoCommonCipherSuite)
+	}
+	share, err := s.chooseGroup(d, hello)
+	if err != nil {
+		return nil, err
+	}
+	if hello.Has(wire.ExtServerName) {
+		s.serverName = string(hello.ServerName)
+	}
+	return share, s.chooseProtocol(d, hello)
+}
+
+// chooseGroup prefers post-quantum groups to others, then groups with a share to
+// those that need another round trip, then our own order.
+func (s *serverHandshake) chooseGroup(d *derived, hello *wire.ClientHello) (*wire.KeyShare, error) {
+	var chosen *wire.KeyShare
+	best := -1
+	for _, id := range d.groups {
+		if !slices.Contains(hello.SupportedGroups, wire.NamedGroup(id)) {
+			continue
+		}
+		share := findShare(hello.KeyShares, id)
+		rank := 0
+		if isPostQuantum(id) {
+			rank += 2
+		}
+		if share != nil {
+			rank++
+		}
+		if rank > best {
+			best, chosen, s.group = rank, share, id
+		}
+	}
+	if best < 0 {
+		return nil, violation(ReasonNoCommonGroup)
+	}
+	return chosen, nil
+}
+
+func findShare(list []wire.KeyShare, id tls.CurveID) *wire.KeyShare {
+	for i := range list {
+		if list[i].Group == wire.NamedGroup(id) {
+			return &list[i]
+		}
+	}
+	return nil
+}
+
+// chooseProtocol answers ALPN.
+//
+//	"In the event that the server supports no protocols that the client
+//	advertises, then the server SHALL respond with a fatal
+//	"no_application_protocol" alert."
+//
+// RFC 7301, Section 3.2.
+func (s *serverHandshake) chooseProtocol(d *derived, hello *wire.ClientHello) error {
+	if len(d.alpn) == 0 || !hello.Has(wire.ExtALPN) {
+		return nil
+	}
+	for _, ours := range d.alpn {
+		for _, theirs := range hello.ALPN {
+			if bytes.Equal(ours, theirs) {
+				s.protocol = ours
+				return nil
+			}
+		}
+	}
+	return violation(ReasonNoApplicationProtocol)
+}
+
+// chooseCertificate finds a certificate chain that suits the client, and the
+// scheme to sign with.
+func (s *serverHandshake) chooseCertificate(cfg *Config, d *derived, hello *receivedHello) error {
+	candidates := d.certs
+	if cfg.GetCertificate != nil && (len(candidates) == 0 || s.serverName != "") {
+		cred, err := askForCertificate(cfg, hello.info())
+		if err != nil {
+			return err
+		}
+		if cred != nil {
+			candidates = []*credential{cred}
+		}
+	}
+	if len(candidates) == 0 {
+		return failure(ReasonNoCertificate, nil)
+	}
+	accepted := convert[tls.SignatureScheme](hello.SignatureAlgorithms)
+	s.credential = chooseCredential(candidates, s.serverName, d.schemes, accepted)
+	if s.scheme = chooseScheme(d.schemes, accepted, s.credential); s.scheme == nil {
+		return violation(ReasonNoCommonSignatureScheme)
+	}
+	return nil
+}
+
+// askForCertificate asks the application. A certificate that cannot be used is
+// its failure too.
+func askForCertificate(cfg *Config, info *tls.ClientHelloInfo) (cred *credential, err error) {
+	err = call(ReasonCallbackFailed, func() error {
+		cert, err := cfg.GetCertificate(info)
+		if err != nil || cert == nil {
+			return err
+		}
+		cred, err = newCredential(cert)
+		return err
+	})
+	return cred, err
+}
+
+// chooseCredential returns the first that can sign for this client and is for
+// the name it asks for; else the first that can sign; else the first.
+func chooseCredential(candidates []*credential, name string, ours, accepted []tls.SignatureScheme) *credential {
+	var signs *credential
+	for _, c := range candidates {
+		if chooseScheme(ours, accepted, c) == nil {
+			continue
+		}
+		if name == "" || c.leaf.VerifyHostname(name) == nil {
+			return c
+		}
+		if signs == nil {
+			signs = c
+		}
+	}
+	if signs != nil {
+		return signs
+	}
+	return candidates[0]
+}
+
+// sendHelloRetryRequest asks for a share of the chosen group.
+func (m *Machine) sendHelloRetryRequest() {
+	s := m.server
+	s.retried = true
+	m.conn.HelloRetryRequest = true
+	s.transcript.HelloRetry()
+	m.emit(&wire.ServerHello{
+		LegacyVersion:    wire.VersionTLS12,
+		Random:           wire.HelloRetryRequestRandom,
+		SessionID:        s.sessionID,
+		CipherSuite:      s.suite.id,
+		SupportedVersion: wire.VersionTLS13,
+		SelectedGroup:    wire.NamedGroup(s.group),
+		Extensions: []wire.Extension{
+			{Type: wire.ExtSupportedVersions},
+			{Type: wire.ExtKeyShare},
+		},
+	})
+	m.afterFirstMessage()
+}
+
+// afterFirstMessage sends the change_cipher_spec of middlebox compatibility mode
+// to a client that asks for it by its session id.
+//
+// RFC 8446, Appendix D.4.
+func (m *Machine) afterFirstMessage() {
+	m.flush()
+	if len(m.server.sessionID) > 0 {
+		m.out.sendCompatCCS()
+	}
+}
+
+// serverSecondClientHello takes the answer to our HelloRetryRequest.
+func serverSecondClientHello(m *Machine, msg []byte) (State, error) {
+	if err := m.in.aligned(); err != nil {
+		return 0, err
+	}
+	var second wire.ClientHello
+	if err := second.Parse(msg[wire.HeaderLen:]); err != nil {
+		return 0, malformed(err)
+	}
+	if err := checkClientHello(&second); err != nil {
+		return 0, err
+	}
+	if err := checkUnchanged(&m.hello.ClientHello, &second); err != nil {
+		return 0, err
+	}
+	if len(second.KeyShares) != 1 || tls.CurveID(second.KeyShares[0].Group) != m.server.group {
+		return 0, violation(ReasonMissingKeyShare)
+	}
+	m.in.skipEarly = false
+	m.server.transcript.Write(msg)
+	return m.sendServerFlight(&second.KeyShares[0])
+}
+
+// checkUnchanged refuses a second ClientHello that differs from the first.
+//
+//	"In that case, the client MUST send the same ClientHello without
+//	modification, except as follows:" key_share, early_data, cookie,
+//	pre_shared_key and padding.
+//
+// https://www.rfc-editor.org/rfc/rfc8446#section-4.1.2
+func checkUnchanged(first, second *wire.ClientHello) error {
+	// "Removing the "early_data" extension (Section 4.2.10) if one was present.
+	// Early data is not permitted after a HelloRetryRequest."
+	if second.Has(wire.ExtEarlyData) {
+		return violationf(ReasonClientHelloChanged, "%s", wire.ExtEarlyData)
+	}
+	same := first.LegacyVersion == second.LegacyVersion &&
+		first.Random == second.Random &&
+		bytes.Equal(first.SessionID, second.SessionID) &&
+		slices.Equal(first.CipherSuites, second.CipherSuites) &&
+		bytes.Equal(first.CompressionMethods, second.CompressionMethods)
+	if !same {
+		return violation(ReasonClientHelloChanged)
+	}
+	// What remains of the two lists has to be equal, in the same order.
+	a, b := first.Extensions, second.Extensions
+	for {
+		a, b = skipChangeable(a), skipChangeable(b)
+		switch {
+		case len(a) == 0 && len(b) == 0:
+			return nil
+		case len(a) == 0:
+			return violationf(ReasonClientHelloChanged, "%s", b[0].Type)
+		case len(b) == 0 || a[0].Type != b[0].Type || !bytes.Equal(a[0].Data, b[0].Data):
+			return violationf(ReasonClientHelloChanged, "%s", a[0].Type)
+		}
+		a, b = a[1:], b[1:]
+	}
+}
+
+// skipChangeable skips extensions that a second ClientHello may change.
+func skipChangeable(list []wire.Extension) []wire.Extension {
+	for len(list) > 0 {
+		switch list[0].Type {
+		case wire.ExtKeyShare, wire.ExtEarlyData, wire.ExtCookie, wire.ExtPreSharedKey, wire.ExtPadding:
+			list = list[1:]
+		default:
+			return list
+		}
+	}
+	return list
+}
+
+// sendServerFlight sends all from ServerHello to Finished. From then on
+// application data may be written.
+func (m *Machine) sendServerFlight(share *wire.KeyShare) (State, error) {
+	if err := m.sendServerHello(share); err != nil {
+		return 0, err
+	}
+	s := m.server
+	m.emit(s.encryptedExtensions())
+	m.emit(s.credential.message())
+	if err := m.sendCertificateVerify(); err != nil {
+		return 0, err
+	}
+	m.emit(&wire.Finished{VerifyData: s.serverSecret.Finished(nil, s.hash())})
+
+	main := s.secret.Main()
+	defer main.Wipe()
+	hash := s.hash()
+	own := main.ServerTraffic(hash)
+	defer own.Wipe()
+	s.peerSecret = main.ClientTraffic(hash)
+	if err := m.startSending(s.suite, &own); err != nil {
+		return 0, err
+	}
+	m.hello = nil
+	return StateWaitClientFinished, nil
+}
+
+// sendServerHello sends ServerHello and changes to handshake keys.
+func (m *Machine) sendServerHello(share *wire.KeyShare) error {
+	s := m.server
+	own, shared, err := groupInfo(s.group).respond(m.cfg, share.Data)
+	if err != nil {
+		return err
+	}
+	defer clear(shared)
+	hello := &wire.ServerHello{
+		LegacyVersion:    wire.VersionTLS12,
+		SessionID:        s.sessionID,
+		CipherSuite:      s.suite.id,
+		SupportedVersion: wire.VersionTLS13,
+		KeyShare:         wire.KeyShare{Group: wire.NamedGroup(s.group), Data: own},
+		Extensions: []wire.Extension{
+			{Type: wire.ExtSupportedVersions},
+			{Type: wire.ExtKeyShare},
+		},
+	}
+	if err := m.cfg.random(hello.Random[:]); err != nil {
+		return err
+	}
+	m.emit(hello)
+	if s.retried {
+		m.flush()
+	} else {
+		m.afterFirstMessage()
+	}
+	s.deriveHandshakeSecrets(shared)
+	if err := m.in.install(s.suite, &s.clientSecret); err != nil {
+		return err
+	}
+	return m.changeSendingKey(s.suite, &s.serverSecret)
+}
+
+// encryptedExtensions returns the answers that need no certificate.
+func (s *serverHandshake) encryptedExtensions() *wire.EncryptedExtensions {
+	ee := &wire.EncryptedExtensions{ALPN: s.protocol}
+	if s.serverName != "" {
+		// "In this event, the server SHALL include an extension of type
+		// "server_name" in the (extended) server hello." RFC 6066, Section 3.
+		ee.Extensions = append(ee.Extensions, wire.Extension{Type: wire.ExtServerName})
+	}
+	if s.protocol != nil {
+		ee.Extensions = append(ee.Extensions, wire.Extension{Type: wire.ExtALPN})
+	}
+	return ee
+}
+
+// sendCertificateVerify signs the transcript.
+func (m *Machine) sendCertificateVerify() error {
+	s := m.server
+	content := signedContent(serverSignatureContext, s.hash())
+	verify := &wire.CertificateVerify{Algorithm: wire.SignatureScheme(s.scheme.id)}
+	err := call(ReasonSigningFailed, func() (err error) {
+		verify.Signature, err = s.scheme.sign(s.credential.signer, m.cfg.randomSource(), content)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if len(verify.Signature) > 1<<16-1 {
+		return failure(ReasonSigningFailed, errSignature)
+	}
+	m.emit(verify)
+	return nil
+}
+
+// serverFinished checks the client's Finished and ends the handshake.
+func serverFinished(m *Machine, msg []byte) (State, error) {
+	s := m.server
+	if err := m.connected(&s.handshake, &s.clientSecret, msg, s.hash()); err != nil {
+		return 0, err
+	}
+	if err := m.verifyConnection(); err != nil {
+		return 0, err
+	}
+	m.push(EventHandshakeDone)
+	m.endHandshake()
+	return StateConnected, nil
+}

@@ -14,7 +14,7 @@ type Allocator interface {
 	// Get returns a slice of length n; its capacity may be larger.
 	Get(n int) []byte
 	// Put takes back what Get returned, at its full capacity. Nobody refers to
-	// it any more, and no secret is left in it.
+	// it any more, and no plaintext is left in it.
 	Put(b []byte)
 }
 
@@ -60,26 +60,22 @@ func allocatorOr(a Allocator) Allocator {
 	return a
 }
 
-// release clears b and hands it back. Buffers hold plaintext at times, and what
-// the next owner of the memory reads is nobody's business.
+// release hands b back.
 func release(a Allocator, b []byte) {
-	if cap(b) == 0 {
-		return
+	if cap(b) > 0 {
+		allocatorOr(a).Put(b[:cap(b)])
 	}
-	b = b[:cap(b)]
+}
+
+// wipe clears b, which held plaintext, and hands it back: what the next owner of
+// the memory reads is nobody's business. No byte behind the length of b was used.
+func wipe(a Allocator, b []byte) {
 	clear(b)
-	allocatorOr(a).Put(b)
-}
-
-// grow returns memory for need bytes that holds what b holds; b is handed back.
-func grow(a Allocator, b []byte, need int) []byte {
-	bigger := enlarge(a, b, need)
 	release(a, b)
-	return bigger
 }
 
-// enlarge is grow without handing b back. Sizes double, so that the bytes moved
-// stay linear in the bytes kept.
+// enlarge returns memory for need bytes that holds what b holds. Sizes double, so
+// that the bytes moved stay linear in the bytes kept.
 func enlarge(a Allocator, b []byte, need int) []byte {
 	size := max(minBuffer, 2*cap(b))
 	for size < need {
@@ -118,7 +114,9 @@ func (b *Inbound) Join(chunk []byte) []byte {
 		return chunk
 	}
 	if need := len(b.buf) + len(chunk); need > cap(b.buf) {
-		b.buf = grow(b.Allocator, b.buf, need)
+		old := b.buf
+		b.buf = enlarge(b.Allocator, old, need)
+		wipe(b.Allocator, old)
 	}
 	b.buf = append(b.buf, chunk...)
 	return b.buf
@@ -133,12 +131,13 @@ func (b *Inbound) Keep(rest []byte) {
 	}
 	if len(rest) > cap(b.buf) {
 		b.Release()
-		b.buf = allocatorOr(b.Allocator).Get(max(minBuffer, len(rest)))
+		b.buf = allocatorOr(b.Allocator).Get(max(minBuffer, len(rest)))[:0]
 	}
-	kept := b.buf[:cap(b.buf)]
-	n := copy(kept, rest) // rest may be the tail of the same memory: copy allows it
-	clear(kept[n:])       // plaintext that was decrypted here
-	b.buf = kept[:n]
+	used := len(b.buf)
+	b.buf = b.buf[:max(used, len(rest))]
+	n := copy(b.buf, rest) // rest may be the tail of the same memory: copy allows it
+	clear(b.buf[n:])       // plaintext that was decrypted here
+	b.buf = b.buf[:n]
 }
 
 // Len returns how many bytes are kept.
@@ -149,7 +148,7 @@ func (b *Inbound) Bytes() []byte { return b.buf }
 
 // Release clears the memory and hands it back.
 func (b *Inbound) Release() {
-	release(b.Allocator, b.buf)
+	wipe(b.Allocator, b.buf)
 	b.buf = nil
 }
 
@@ -213,7 +212,8 @@ func (b *Outbound) Discard(n int) {
 	}
 }
 
-// Release drops everything, clears the memory and hands it back.
+// Release drops everything and hands the memory back. It does not clear it: what
+// was queued is meant for the wire.
 func (b *Outbound) Release() {
 	b.handBackRetired()
 	release(b.Allocator, b.buf)

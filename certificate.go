@@ -37,8 +37,8 @@ func newCredential(cert *tls.Certificate) (*credential, error) {
 			return nil, err
 		}
 	}
-	type comparable interface{ Equal(crypto.PublicKey) bool }
-	if public, ok := leaf.PublicKey.(comparable); !ok || !public.Equal(signer.Public()) {
+	type publicKey interface{ Equal(crypto.PublicKey) bool }
+	if public, ok := leaf.PublicKey.(publicKey); !ok || !public.Equal(signer.Public()) {
 		return nil, errors.New("the private key does not belong to the certificate")
 	}
 	total := 0

@@ -42,10 +42,10 @@ type receivedHello struct {
 	wire.ClientHello
 }
 
-// ClientHello shows the ClientHello that a server has received, from the event
-// on and until server bytes are queued: a ServerHello or a HelloRetryRequest.
-// It stays when the connection fails before that. It is nil at other times, and
-// when the message could not be parsed. The result is a copy.
+// ClientHello shows the first ClientHello that a server has received, from the
+// event on and until its flight is queued. It stays when the connection fails
+// before that. It is nil at other times, and when the message could not be
+// parsed. The result is a copy.
 func (m *Machine) ClientHello() *ClientHello {
 	if m.hello == nil || !m.hello.parsed {
 		return nil

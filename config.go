@@ -90,9 +90,9 @@ type Config struct {
 	// shared pool.
 	Allocator Allocator
 	// Trace, if set, is told each handshake message and alert that is sent or
-	// received. It is for looking, not for deciding: it cannot change anything.
-	// For one connection it is called from Step and from the answers, and from
-	// Write, KeyUpdate and CloseWrite when they send such a message.
+	// received. It is for looking, not for deciding: it must not call the
+	// machine. It is called from Step and from the answers, and from Write,
+	// KeyUpdate and CloseWrite when they send such a message.
 	Trace func(TraceMessage)
 
 	derived atomic.Pointer[derived]

@@ -406,16 +406,9 @@ func (m *Machine) Release() {
 // adoptFound makes a failure that was found while sending the state.
 func (m *Machine) adoptFound() {
 	m.out.lock()
-	found, closed := m.out.found, m.out.closed && !m.out.finished
-	m.out.found = nil
+	found := m.out.failure()
 	m.out.unlock()
-	if !m.state.live() {
-		return
-	}
-	if found == nil && closed && m.state.handshaking() {
-		found = failure(ReasonCanceled, nil)
-	}
-	if found != nil {
+	if found != nil && m.state.live() {
 		m.fail(found)
 	}
 }

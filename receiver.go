@@ -82,14 +82,15 @@ func (in *receiver) join(content []byte) {
 	if need > cap(in.rest) {
 		old := in.buf
 		in.buf = enlarge(in.allocator, in.rest, need)
-		release(in.allocator, old)
+		wipe(in.allocator, old)
 		in.rest = in.buf
 	}
 	in.rest = append(in.rest, content...)
 }
 
+// releaseBuffer clears the buffer, which held decrypted messages.
 func (in *receiver) releaseBuffer() {
-	release(in.allocator, in.buf)
+	wipe(in.allocator, in.buf[:cap(in.buf)])
 	in.buf, in.rest = nil, nil
 }
 

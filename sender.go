@@ -343,6 +343,20 @@ func (s *sender) find(err error) error {
 	return err
 }
 
+// failure returns what was found while sending that ends the connection.
+func (s *sender) failure() error {
+	switch {
+	case s.found != nil:
+		return s.found
+	case s.closed && !s.finished:
+		// Nothing that the handshake still needs can be sent.
+		return failure(ReasonCanceled, nil)
+	case s.tracePanicked:
+		return failure(ReasonCallbackPanicked, nil)
+	}
+	return nil
+}
+
 // abort ends the output: with the alert that err asks for, unless it asks for
 // none or our close_notify was sent. It is the only place where a fatal alert is
 // queued, and reports whether one was.

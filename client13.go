@@ -86,6 +86,9 @@ func clientStart(m *Machine, _ []byte) (State, error) {
 	// change_cipher_spec. RFC 8446, Appendix D.4.
 	m.out.owe(!m.cfg.NoMiddleboxCompat)
 	c.helloRaw = bytes.Clone(m.emit(&c.hello))
+	m.out.setVersion(recordVersionInitial)
+	m.flush()
+	m.out.setVersion(recordVersion)
 	return StateWaitServerHello, nil
 }
 
@@ -291,7 +294,7 @@ func clientHelloRetryRequest(m *Machine, msg []byte) (State, error) {
 	if _, ok := c.hello.TryAppend(nil); !ok {
 		return 0, violationf(ReasonMessageTooLarge, "%s of %d bytes", wire.ExtCookie, len(c.hello.Cookie))
 	}
-	m.out.retry()
+	m.out.sendOwedCompatCCS()
 	m.emit(&c.hello)
 	return StateWaitServerHelloRetry, nil
 }

@@ -75,7 +75,6 @@ func NewClient(cfg *Config) (*Machine, error) {
 	m := newMachine(&clientRules13, StateClientStart, &d.limits, cfg.Allocator)
 	m.configure(cfg, d)
 	m.client = new(clientHandshake)
-	m.out.version = recordVersionInitial
 	return m, nil
 }
 
@@ -110,7 +109,6 @@ func newServer(limits *Limits, a Allocator) *Machine {
 	m := newMachine(&serverRules13, StateWaitClientHello, limits, a)
 	m.server = new(serverHandshake)
 	m.hello = new(receivedHello)
-	m.out.version = recordVersion
 	return m
 }
 
@@ -120,7 +118,7 @@ func newMachine(rules *ruleTable, start State, limits *Limits, a Allocator) *Mac
 		state: start,
 		conn:  new(negotiated),
 		in:    &receiver{limits: limits, first: true},
-		out:   &sender{limits: limits, err: ErrNotReady},
+		out:   &sender{limits: limits, err: ErrNotReady, version: recordVersion},
 	}
 	m.setAllocator(a)
 	return m

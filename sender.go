@@ -423,11 +423,16 @@ func (s *sender) sendCompatCCS() {
 	s.queueCompatCCS()
 }
 
-// retry makes the sender ready for the second ClientHello, which stands in a
-// record of another version, behind the change_cipher_spec.
-func (s *sender) retry() {
+// sendOwedCompatCCS sends it now if it is owed: before the second ClientHello.
+func (s *sender) sendOwedCompatCCS() {
 	s.lock()
 	defer s.unlock()
-	s.version = recordVersion
 	s.queueCompatCCS()
+}
+
+// setVersion changes the legacy_record_version of plaintext records.
+func (s *sender) setVersion(version uint16) {
+	s.lock()
+	defer s.unlock()
+	s.version = version
 }

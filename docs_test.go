@@ -1,0 +1,141 @@
+package tlscore
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the generated documents and golden files anew")
+
+// TestDocs compares the documents that are printed from tables with what is
+// committed. go test -run TestDocs -update . prints them anew.
+func TestDocs(t *testing.T) {
+	for name, text := range map[string]string{
+		"errors.md":        errorsDoc(),
+		"state-machine.md": stateMachineDoc(),
+	} {
+		path := filepath.Join("docs", name)
+		if *update {
+			if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		have, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.ReplaceAll(string(have), "\r\n", "\n") != text {
+			t.Errorf("%s is stale: go test -run TestDocs -update .", path)
+		}
+	}
+}
+
+const generated = "<!-- Printed from the tables of the package: go test -run TestDocs -update . -->\n\n"
+
+func errorsDoc() string {
+	var b strings.Builder
+	b.WriteString("# Errors\n\n" + generated)
+	b.WriteString(`A failed connection has one error, and the type says whose fault it was:
+
+- ` + "`*ProtocolError`" + `: the peer broke a rule, or sent what is not acceptable. ` + "`Reason`" + ` says which.
+- ` + "`*RemoteAlert`" + `: the peer ended the connection with an alert, or closed inside the handshake. Nothing is sent in return.
+- ` + "`*LocalError`" + `: this side could not, or would not, go on. ` + "`Reason`" + ` says why.
+
+Each Reason belongs to one alert, which is the last thing in the output of the
+failed machine. Misuse of the API is none of these: it returns a sentinel error
+and changes nothing.
+
+`)
+	section := func(title string, local bool) {
+		fmt.Fprintf(&b, "## %s\n\n| Reason | alert | meaning | from |\n|---|---|---|---|\n", title)
+		for r := reasonNone + 1; r < numReasons; r++ {
+			if r.Local() == local {
+				fmt.Fprintf(&b, "| `Reason%s` | %s | %s | %s |\n", r, alertCell(r), r.Text(), r.Reference())
+			}
+		}
+		b.WriteString("\n")
+	}
+	section("The peer's: ProtocolError", false)
+	section("Our own: LocalError", true)
+	b.WriteString("The alert of `ReasonRejected` is the one given to `Reject`; the table has its default.\n")
+	return b.String()
+}
+
+func alertCell(r Reason) string {
+	if !r.SendsAlert() {
+		return "none"
+	}
+	return fmt.Sprintf("%s (%d)", r.Alert(), uint8(r.Alert()))
+}
+
+func stateMachineDoc() string {
+	var b strings.Builder
+	b.WriteString("# The state machine\n\n" + generated)
+	b.WriteString(`A connection is a state and a table. The table says which inputs a state accepts:
+handshake messages, other records, and answers of the application. What has no
+rule ends the connection with unexpected_message. One function, ` + "`step`" + `, looks up
+the rule and writes the state; a handler returns the next state, which must be
+one of those that the rule names.
+
+Outside of the tables, in every live state: an error alert of the peer, a failure
+of our own and ` + "`Reject`" + ` lead to Failed; the peer's close_notify, and the end of the
+transport, lead to Closed from Connected and to Failed from the states before it.
+
+`)
+	for _, role := range []struct {
+		name  string
+		rules *ruleTable
+	}{
+		{"The client of TLS 1.3", &clientRules13},
+		{"The server of TLS 1.3, and the acceptor", &serverRules13},
+	} {
+		fmt.Fprintf(&b, "## %s\n\n", role.name)
+		b.WriteString("```mermaid\nstateDiagram-v2\n" + diagram(role.rules) + "```\n\n")
+		b.WriteString("| state | input | handler | next |\n|---|---|---|---|\n")
+		for s := range role.rules {
+			for _, r := range role.rules[s] {
+				fmt.Fprintf(&b, "| %s | %s | `%s` | %s |\n", State(s), r.on, handlerName(r), setNames(r.to))
+			}
+		}
+		b.WriteString("\n")
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// diagram draws the rules that change the state.
+func diagram(rules *ruleTable) string {
+	var b strings.Builder
+	for s := range rules {
+		for _, r := range rules[s] {
+			for next := range numStates {
+				if r.to.has(next) && next != State(s) {
+					fmt.Fprintf(&b, "    %s --> %s: %s\n", State(s), next, r.on)
+				}
+			}
+		}
+	}
+	b.WriteString("    Connected --> Closed: close_notify or the end of the transport\n")
+	return b.String()
+}
+
+func handlerName(r rule) string {
+	name := runtime.FuncForPC(reflect.ValueOf(r.do).Pointer()).Name()
+	return name[strings.LastIndexByte(name, '.')+1:]
+}
+
+func setNames(set stateSet) string {
+	var names []string
+	for s := range numStates {
+		if set.has(s) {
+			names = append(names, s.String())
+		}
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,104 @@
+package tlscore
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// impureFile is the one file that may name a source of time and randomness.
+const impureFile = "defaults.go"
+
+// TestLaw1Pure proves law 1 for the root package and internal/: no goroutines,
+// channels, sleeping, sockets, files or global randomness, by what is imported
+// and by what the syntax tree says. Test helpers that only tests import are free
+// to read their own embedded data.
+func TestLaw1Pure(t *testing.T) {
+	files := pureFiles(t)
+	if len(files) < 30 {
+		t.Fatalf("only %d files: the walk has lost some", len(files))
+	}
+	for _, path := range files {
+		checkPure(t, path)
+	}
+}
+
+// pureFiles lists the files that the law is about.
+func pureFiles(t *testing.T) (files []string) {
+	t.Helper()
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			inside := path == "." || path == "internal" || strings.HasPrefix(path, filepath.Join("internal", ""))
+			if !inside || path == filepath.Join("internal", "tlstest") {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go") {
+			files = append(files, path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// forbiddenImports do I/O, or are global sources of time or randomness.
+var forbiddenImports = []string{
+	"net", "net/http", "os", "os/exec", "os/signal", "syscall", "math/rand", "math/rand/v2",
+	"crypto/rand", "io/fs", "io/ioutil", "log", "log/slog", "context", "runtime", "plugin",
+	"golang.org/x/sys/unix", "golang.org/x/net",
+}
+
+func checkPure(t *testing.T, path string) {
+	t.Helper()
+	fset := token.NewFileSet()
+	file, err := parser.ParseFile(fset, path, nil, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	complain := func(n ast.Node, what string) {
+		t.Errorf("%s: %s", fset.Position(n.Pos()), what)
+	}
+	for _, spec := range file.Imports {
+		name, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		allowed := path == impureFile && name == "crypto/rand"
+		if slices.Contains(forbiddenImports, name) && !allowed {
+			complain(spec, "imports "+name)
+		}
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.GoStmt:
+			complain(n, "starts a goroutine")
+		case *ast.ChanType:
+			complain(n, "has a channel")
+		case *ast.SelectStmt:
+			complain(n, "selects")
+		case *ast.SendStmt:
+			complain(n, "sends to a channel")
+		case *ast.SelectorExpr:
+			if x, ok := n.X.(*ast.Ident); ok && x.Name == "time" && path != impureFile && !pureTime[n.Sel.Name] {
+				complain(n, "uses time."+n.Sel.Name)
+			}
+		}
+		return true
+	})
+}
+
+// pureTime are the names of package time that look at no clock.
+var pureTime = map[string]bool{"Time": true, "Duration": true, "Hour": true, "Second": true}

@@ -1,0 +1,1286 @@
+package tlscore_test
+
+// The ten laws of docs/contract.md as properties over whole connections. Each
+// is a rapid property under go test, and a fuzz target through rapid.MakeFuzz.
+
+import (
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"testing/cryptotest"
+
+	"pgregory.net/rapid"
+
+	"tlscore.example/tlscore"
+	"tlscore.example/tlscore/internal/record"
+	"tlscore.example/tlscore/internal/tlstest"
+	"tlscore.example/tlscore/sansio"
+)
+
+// property is a law: tt is the test that the randomness of the standard library
+// is seeded through.
+type property func(tt *testing.T, t *rapid.T)
+
+func check(tt *testing.T, p property) {
+	tt.Helper()
+	rapid.Check(tt, func(t *rapid.T) { p(tt, t) })
+}
+
+func fuzz(f *testing.F, p property) {
+	f.Add([]byte{})
+	f.Add(bytes.Repeat([]byte{0xa5, 3, 0x7f, 0}, 256))
+	f.Fuzz(func(tt *testing.T, data []byte) {
+		rapid.MakeFuzz(func(t *rapid.T) { p(tt, t) })(tt, data)
+	})
+}
+
+func TestLaw2Deterministic(t *testing.T) { check(t, lawDeterministic) }
+func TestLaw3Fragmentation(t *testing.T) { check(t, lawFragmentation) }
+func TestLaw4Total(t *testing.T)         { check(t, lawTotal) }
+func TestLaw5Failure(t *testing.T)       { check(t, lawFailure) }
+func TestLaw5Reject(t *testing.T)        { check(t, lawReject) }
+func TestLaw6NothingLost(t *testing.T)   { check(t, lawNothingLost) }
+func TestLaw7BackPressure(t *testing.T)  { check(t, lawBackPressure) }
+func TestLaw7KeyUpdate(t *testing.T)     { check(t, lawKeyUpdate) }
+func TestLaw8Directions(t *testing.T)    { check(t, lawDirections) }
+func TestLaw9KeyChange(t *testing.T)     { check(t, lawKeyChange) }
+func TestLaw10Ownership(t *testing.T)    { check(t, lawOwnership) }
+
+func FuzzLaw2Deterministic(f *testing.F) { fuzz(f, lawDeterministic) }
+func FuzzLaw3Fragmentation(f *testing.F) { fuzz(f, lawFragmentation) }
+func FuzzLaw4Total(f *testing.F)         { fuzz(f, lawTotal) }
+func FuzzLaw5Failure(f *testing.F)       { fuzz(f, lawFailure) }
+func FuzzLaw5Reject(f *testing.F)        { fuzz(f, lawReject) }
+func FuzzLaw6NothingLost(f *testing.F)   { fuzz(f, lawNothingLost) }
+func FuzzLaw7BackPressure(f *testing.F)  { fuzz(f, lawBackPressure) }
+func FuzzLaw7KeyUpdate(f *testing.F)     { fuzz(f, lawKeyUpdate) }
+func FuzzLaw8Directions(f *testing.F)    { fuzz(f, lawDirections) }
+func FuzzLaw9KeyChange(f *testing.F)     { fuzz(f, lawKeyChange) }
+func FuzzLaw10Ownership(f *testing.F)    { fuzz(f, lawOwnership) }
+
+// setup is a random pair of configs. It is drawn once and makes machines as
+// often as wanted, always the same ones.
+type setup struct {
+	seed       uint64
+	key        tlstest.KeyKind
+	chain      bool // through an intermediate
+	acceptor   bool
+	suites     []uint16
+	groups     []tls.CurveID
+	shares     []tls.CurveID
+	clientALPN []string
+	serverALPN []string
+	plain      bool // no middlebox compatibility mode
+	keyRecords uint64
+	output     int
+}
+
+var (
+	allSuites = []uint16{tls.TLS_AES_128_GCM_SHA256, tls.TLS_AES_256_GCM_SHA384, tls.TLS_CHACHA20_POLY1305_SHA256}
+	allGroups = []tls.CurveID{
+		tls.X25519, tls.X25519MLKEM768, tls.CurveP256, tls.CurveP384, tls.CurveP521,
+		tls.SecP256r1MLKEM768, tls.SecP384r1MLKEM1024,
+	}
+)
+
+// drawSetup draws configs that agree on something.
+func drawSetup(t *rapid.T) setup {
+	s := setup{
+		seed:       rapid.Uint64().Draw(t, "seed"),
+		key:        tlstest.KeyKind(rapid.IntRange(0, int(tlstest.NumKeyKinds)-1).Draw(t, "key")),
+		chain:      rapid.Bool().Draw(t, "chain"),
+		acceptor:   rapid.Bool().Draw(t, "acceptor"),
+		suites:     rapid.SliceOfNDistinct(rapid.SampledFrom(allSuites), 1, 3, rapid.ID).Draw(t, "suites"),
+		plain:      rapid.Bool().Draw(t, "plain"),
+		keyRecords: rapid.SampledFrom([]uint64{0, 2, 3, 5}).Draw(t, "key records"),
+		output:     rapid.SampledFrom([]int{0, 23, 100, 20000}).Draw(t, "output"),
+	}
+	if rapid.Bool().Draw(t, "all groups") {
+		s.groups = allGroups
+	} else {
+		s.groups = rapid.SliceOfNDistinct(rapid.SampledFrom(allGroups), 1, 3, rapid.ID).Draw(t, "groups")
+	}
+	// Shares for some of the groups, or for none, which asks for a
+	// HelloRetryRequest.
+	s.shares = []tls.CurveID{}
+	for _, g := range s.groups[:min(2, len(s.groups))] {
+		if rapid.Bool().Draw(t, "share") {
+			s.shares = append(s.shares, g)
+		}
+	}
+	if rapid.Bool().Draw(t, "alpn") {
+		s.clientALPN, s.serverALPN = []string{"x", "h2"}, []string{"h2"}
+	}
+	return s
+}
+
+// seeded is a random source whose bytes follow from a seed.
+type seeded struct{ *rand.ChaCha8 }
+
+func newSeeded(seed uint64, who byte) io.Reader {
+	var key [32]byte
+	key[0] = who
+	for i := range 8 {
+		key[1+i] = byte(seed >> (8 * i))
+	}
+	return seeded{rand.NewChaCha8(key)}
+}
+
+func (s setup) clientConfig() *tlscore.Config {
+	return &tlscore.Config{
+		Rand:              newSeeded(s.seed, 'c'),
+		Time:              tlstest.Clock,
+		RootCAs:           roots,
+		ServerName:        "localhost",
+		CipherSuites:      s.suites,
+		CurvePreferences:  s.groups,
+		KeyShares:         s.shares,
+		NextProtos:        s.clientALPN,
+		NoMiddleboxCompat: s.plain,
+		Limits:            tlscore.Limits{KeyRecords: s.keyRecords, Output: s.output},
+	}
+}
+
+func (s setup) serverConfig() *tlscore.Config {
+	return &tlscore.Config{
+		Rand:             newSeeded(s.seed, 's'),
+		Time:             tlstest.Clock,
+		Certificates:     []tls.Certificate{certificate(s.key, s.chain)},
+		CipherSuites:     s.suites,
+		CurvePreferences: s.groups,
+		NextProtos:       s.serverALPN,
+		Limits:           tlscore.Limits{KeyRecords: s.keyRecords, Output: s.output},
+	}
+}
+
+var (
+	roots        = tlstest.Roots()
+	certificates = map[[2]int]tls.Certificate{}
+)
+
+func certificate(key tlstest.KeyKind, chain bool) tls.Certificate {
+	index := [2]int{int(key), 0}
+	if chain {
+		index[1] = 1
+	}
+	if _, ok := certificates[index]; !ok {
+		certificates[index] = tlstest.Certificate(tlstest.Leaf{Key: key, Intermediate: chain})
+	}
+	return certificates[index]
+}
+
+func (s setup) client(t *rapid.T) *tlscore.Machine {
+	m, err := tlscore.NewClient(s.clientConfig())
+	if err != nil {
+		t.Fatalf("NewClient: %v", err)
+	}
+	return m
+}
+
+// server makes a server; an acceptor accepts by itself, when the event comes.
+func (s setup) server(t *rapid.T) *tlscore.Machine {
+	m, err := tlscore.NewServer(s.serverConfig())
+	if s.acceptor {
+		m, err = tlscore.NewAcceptor(tlscore.Limits{})
+	}
+	if err != nil {
+		t.Fatalf("NewServer: %v", err)
+	}
+	return m
+}
+
+// party is one end of a connection in a test: a machine, and what its
+// application has done and seen. It plays the driver too, and poisons memory
+// when its life ends.
+type party struct {
+	t      *rapid.T
+	m      *tlscore.Machine
+	s      setup
+	rest   []byte // what came and was not taken, poisoned copies apart
+	last   []byte // the slice that was given to Step last
+	wrote  []byte // what Write took
+	got    []byte // what events brought
+	log    []string
+	events []tlscore.EventKind
+	ended  bool // EOF was called
+	peer   *party
+	sent   []byte // all that left the machine
+	onData func(*party, []byte)
+}
+
+// newPair makes a client and a server, with everything seeded.
+func newPair(tt *testing.T, t *rapid.T, s setup) (client, server *party) {
+	cryptotest.SetGlobalRandom(tt, s.seed)
+	client = &party{t: t, m: s.client(t), s: s}
+	server = &party{t: t, m: s.server(t), s: s}
+	client.peer, server.peer = server, client
+	return client, server
+}
+
+// step calls Step once, with the rest, and notes what it did.
+func (p *party) step() tlscore.Event {
+	p.t.Helper()
+	// A part that holds one record at least; the rest is presented later.
+	in := slices.Clone(p.rest[:min(len(p.rest), 17000)])
+	if len(in) > 0 {
+		poison(p.last)
+		p.last = in
+	}
+	before := slices.Clone(in)
+	ev, n := p.m.Step(in)
+	if n < 0 || n > len(in) {
+		p.t.Fatalf("Step took %d of %d bytes", n, len(in))
+	}
+	if !bytes.Equal(in[n:], before[n:]) {
+		p.t.Fatalf("Step changed bytes behind the prefix that it took")
+	}
+	p.rest = p.rest[n:]
+	if ev.Kind == tlscore.EventData {
+		if len(ev.Data) == 0 {
+			p.t.Fatalf("EventData without data")
+		}
+		p.got = append(p.got, ev.Data...)
+	}
+	if !ev.Stop() {
+		p.events = append(p.events, ev.Kind)
+		p.log = append(p.log, fmt.Sprintf("%s %x", ev.Kind, ev.Data))
+	}
+	return ev
+}
+
+// pull steps to the next stop and lets the application react.
+func (p *party) pull() tlscore.Event {
+	p.t.Helper()
+	for i := 0; ; i++ {
+		if i > 100000 {
+			p.t.Fatalf("Step does not stop")
+		}
+		ev := p.step()
+		if ev.Kind == tlscore.EventClientHello {
+			p.accept()
+		}
+		if ev.Kind == tlscore.EventData && p.onData != nil {
+			p.onData(p, ev.Data)
+		}
+		if ev.Stop() {
+			return ev
+		}
+	}
+}
+
+func (p *party) accept() {
+	p.t.Helper()
+	if err := p.m.Accept(p.s.serverConfig()); err != nil {
+		p.t.Fatalf("Accept: %v", err)
+	}
+}
+
+// take moves up to n bytes of output to the peer; n < 0 means all.
+func (p *party) take(n int) int {
+	out := p.m.Output()
+	if n < 0 || n > len(out) {
+		n = len(out)
+	}
+	p.sent = append(p.sent, out[:n]...)
+	p.peer.rest = append(p.peer.rest, out[:n]...)
+	p.m.Sent(n)
+	return n
+}
+
+// write writes all of data, with whole output to the peer whenever it is full.
+func (p *party) write(data []byte) error {
+	for len(data) > 0 {
+		n, err := p.m.Write(data)
+		p.wrote = append(p.wrote, data[:n]...)
+		data = data[n:]
+		if err != nil {
+			return err
+		}
+		if n == 0 && p.take(-1) == 0 {
+			p.t.Fatalf("Write takes nothing though the output is empty")
+		}
+	}
+	return nil
+}
+
+func (p *party) eof() {
+	p.ended = true
+	p.m.EOF()
+}
+
+// converse moves everything back and forth until nothing moves.
+func converse(a, b *party) {
+	for i := 0; ; i++ {
+		if i > 10000 {
+			a.t.Fatalf("the conversation does not end")
+		}
+		a.pull()
+		b.pull()
+		if a.take(-1)+b.take(-1) == 0 {
+			return
+		}
+	}
+}
+
+// connect completes the handshake.
+func connect(tt *testing.T, t *rapid.T, s setup) (client, server *party) {
+	t.Helper()
+	client, server = newPair(tt, t, s)
+	converse(client, server)
+	for _, p := range []*party{client, server} {
+		if p.m.State() != tlscore.StateConnected {
+			t.Fatalf("handshake: state %s, %v", p.m.State(), p.m.Err())
+		}
+	}
+	return client, server
+}
+
+func poison(b []byte) {
+	for i := range b {
+		b[i] = 0xdb
+	}
+}
+
+// pattern returns n bytes that tell where they are.
+func pattern(n int, salt byte) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(i) ^ byte(i>>8) ^ salt
+	}
+	return b
+}
+
+// payload draws application data, some of it over several records.
+func payload(t *rapid.T, label string) []byte {
+	n := rapid.OneOf(rapid.IntRange(1, 200), rapid.SampledFrom([]int{16384, 16385, 40000})).Draw(t, label)
+	return pattern(n, byte(n))
+}
+
+// faults says what goes wrong on the way to one side.
+type faults struct {
+	flip, cut int // byte to change, byte to end behind; -1 for none
+	mask      byte
+}
+
+func drawFaults(t *rapid.T, length int) faults {
+	f := faults{flip: -1, cut: -1}
+	switch rapid.IntRange(0, 2).Draw(t, "fault") {
+	case 1:
+		f.flip = rapid.IntRange(0, length-1).Draw(t, "flip")
+		f.mask = byte(rapid.IntRange(1, 255).Draw(t, "mask"))
+	case 2:
+		f.cut = rapid.IntRange(0, length-1).Draw(t, "cut")
+	}
+	return f
+}
+
+func (f faults) apply(stream []byte) []byte {
+	stream = slices.Clone(stream)
+	if f.flip >= 0 {
+		stream[f.flip] ^= f.mask
+	}
+	if f.cut >= 0 {
+		stream = stream[:f.cut]
+	}
+	return stream
+}
+
+// script is what two applications do to each other: it makes a connection with
+// traffic in both directions, with the same calls at the same events each time.
+type script struct {
+	setup
+	request, response []byte
+	update            bool // the client asks for KeyUpdates
+}
+
+func drawScript(t *rapid.T) script {
+	s := script{
+		setup:    drawSetup(t),
+		request:  payload(t, "request"),
+		response: payload(t, "response"),
+		update:   rapid.Bool().Draw(t, "update"),
+	}
+	s.output = 0 // no Write is cut short
+	return s
+}
+
+// clientApp and serverApp return what the application does at an event. They
+// are used with any driver, so they call nothing but what an application calls.
+func (s script) clientApp(m *tlscore.Machine) func(tlscore.Event) {
+	received := 0
+	return func(ev tlscore.Event) {
+		switch ev.Kind {
+		case tlscore.EventHandshakeDone:
+			m.Write(s.request)
+			if s.update {
+				m.KeyUpdate(true)
+				m.Write(s.request[:1])
+			}
+		case tlscore.EventData:
+			if received += len(ev.Data); received == len(s.response) {
+				m.CloseWrite()
+			}
+		}
+	}
+}
+
+func (s script) serverApp(m *tlscore.Machine) func(tlscore.Event) {
+	answered := false
+	return func(ev tlscore.Event) {
+		switch ev.Kind {
+		case tlscore.EventClientHello:
+			m.Accept(s.serverConfig())
+		case tlscore.EventData:
+			if !answered {
+				answered = true
+				m.Write(s.response)
+			}
+		case tlscore.EventClosed:
+			m.CloseWrite()
+		}
+	}
+}
+
+// record plays the script over perfect wires and returns what each side sent.
+func (s script) record(tt *testing.T, t *rapid.T) (fromClient, fromServer []byte) {
+	cryptotest.SetGlobalRandom(tt, s.seed)
+	client, server := s.client(t), s.server(t)
+	pair := sansio.NewPair(s.seed, client, server)
+	pair.AB.Tap = func(d sansio.Delivery) { fromClient = append(fromClient, d.Data...) }
+	pair.BA.Tap = func(d sansio.Delivery) { fromServer = append(fromServer, d.Data...) }
+	pair.OnA, pair.OnB = s.clientApp(client), s.serverApp(server)
+	if err := pair.Run(1 << 20); err != nil {
+		t.Fatalf("recording: %v", err)
+	}
+	return fromClient, fromServer
+}
+
+// describe leaves out Queued, which tells when output was queued between two
+// calls and so depends on how the calls are cut.
+func describe(ev tlscore.Event) string {
+	return fmt.Sprintf("%s truncated=%v %x", ev.Kind, ev.Truncated, ev.Data)
+}
+
+// Law 2: the same config, random bytes, clock, input and answers give the same
+// events and the same output, byte for byte.
+func lawDeterministic(tt *testing.T, t *rapid.T) {
+	s := drawScript(t)
+	fromClient, fromServer := s.record(tt, t)
+	fault := drawFaults(t, len(fromClient))
+	stream := fault.apply(fromClient)
+	run := func() string {
+		var log strings.Builder
+		cryptotest.SetGlobalRandom(tt, s.seed)
+		m := s.server(t)
+		app := s.serverApp(m)
+		pump := sansio.NewPump(m)
+		pump.Feed(stream)
+		if fault.cut >= 0 {
+			pump.EOF()
+		}
+		for ev := range pump.Events() {
+			fmt.Fprintln(&log, ev, describe(ev))
+			app(ev)
+		}
+		fmt.Fprintf(&log, "%x %v %s", m.Output(), m.Err(), m.State())
+		return log.String()
+	}
+	if first, second := run(), run(); first != second {
+		t.Fatalf("two runs differ:\n%s\n%s", first, second)
+	}
+	againC, againS := s.record(tt, t)
+	if !bytes.Equal(fromClient, againC) || !bytes.Equal(fromServer, againS) {
+		t.Fatalf("two connections differ")
+	}
+}
+
+// Law 3: whole, byte by byte, split anywhere or coalesced, the events with their
+// payload and the output are the same.
+func lawFragmentation(tt *testing.T, t *rapid.T) {
+	s := drawScript(t)
+	// Byte by byte is quadratic in a record, for the checker.
+	s.request, s.response = s.request[:min(300, len(s.request))], s.response[:min(300, len(s.response))]
+	fromClient, fromServer := s.record(tt, t)
+	onServer := rapid.Bool().Draw(t, "on the server")
+	stream := fromServer
+	if onServer {
+		stream = fromClient
+	}
+	stream = drawFaults(t, len(stream)).apply(stream)
+	sansio.Check(t, sansio.Case[tlscore.Event]{
+		New: func() (sansio.Machine[tlscore.Event], func(tlscore.Event)) {
+			cryptotest.SetGlobalRandom(tt, s.seed)
+			if onServer {
+				m := s.server(t)
+				return m, s.serverApp(m)
+			}
+			m := s.client(t)
+			return m, s.clientApp(m)
+		},
+		Describe: describe,
+		Input:    stream,
+		Seed:     s.seed,
+		Cuts:     3,
+	})
+}
+
+// Law 4: no input and no order of calls panics, loops, or makes the machine hold
+// more than its bound.
+func lawTotal(tt *testing.T, t *rapid.T) {
+	s := drawSetup(t)
+	client, server := newPair(tt, t, s)
+	if rapid.Bool().Draw(t, "connected") {
+		converse(client, server)
+	}
+	parties := []*party{client, server}
+	pick := func(t *rapid.T) *party { return rapid.SampledFrom(parties).Draw(t, "party") }
+	actions := map[string]func(*rapid.T){
+		"move": func(t *rapid.T) { pick(t).take(rapid.IntRange(-1, 50).Draw(t, "n")) },
+		"all":  func(t *rapid.T) { client.take(-1); server.take(-1) },
+		"step": func(t *rapid.T) { pick(t).step() },
+		"pull": func(t *rapid.T) { pick(t).pull() },
+		"talk": func(t *rapid.T) { converse(client, server) },
+		"write": func(t *rapid.T) {
+			p := pick(t)
+			data := payload(t, "data")
+			n, err := p.m.Write(data)
+			if n > 0 {
+				p.wrote = append(p.wrote, data[:n]...)
+			}
+			checkWriteError(t, p, err)
+		},
+		"seal": func(t *rapid.T) {
+			p := pick(t)
+			data := payload(t, "data")
+			dst := make([]byte, 3, rapid.IntRange(3, 40000).Draw(t, "cap"))
+			out, n, err := p.m.AppendSealed(dst, data)
+			if cap(out) != cap(dst) {
+				t.Fatalf("AppendSealed grew its destination")
+			}
+			p.peer.rest = append(p.peer.rest, out[3:]...)
+			p.wrote = append(p.wrote, data[:n]...)
+			checkWriteError(t, p, err)
+		},
+		"append": func(t *rapid.T) {
+			p := pick(t)
+			dst := p.m.AppendOutput(make([]byte, 0, rapid.IntRange(0, 3000).Draw(t, "cap")))
+			p.peer.rest = append(p.peer.rest, dst...)
+		},
+		"update": func(t *rapid.T) { p := pick(t); checkWriteError(t, p, p.m.KeyUpdate(rapid.Bool().Draw(t, "request"))) },
+		"close":  func(t *rapid.T) { pick(t).m.CloseWrite() },
+		"eof":    func(t *rapid.T) { pick(t).eof() },
+		"accept": func(t *rapid.T) {
+			p := pick(t)
+			waiting := p.m.State() == tlscore.StateWaitAccept
+			err := p.m.Accept(s.serverConfig())
+			if (err == nil) != waiting && !errors.Is(err, tlscore.ErrFailed) {
+				t.Fatalf("Accept while waiting %v: %v", waiting, err)
+			}
+		},
+		"reject": func(t *rapid.T) {
+			p := pick(t)
+			if rapid.IntRange(0, 9).Draw(t, "really") == 0 {
+				p.m.Reject(tlscore.Alert(rapid.Byte().Draw(t, "alert")))
+			}
+		},
+		"garbage": func(t *rapid.T) {
+			p := pick(t)
+			p.rest = append(p.rest, rapid.SliceOfN(rapid.Byte(), 1, 40).Draw(t, "garbage")...)
+		},
+		"record": func(t *rapid.T) {
+			p := pick(t)
+			typ := record.ContentType(rapid.IntRange(19, 25).Draw(t, "type"))
+			p.rest = record.AppendPlaintext(p.rest, typ, 0x0303, rapid.SliceOfN(rapid.Byte(), 0, 40).Draw(t, "fragment"))
+		},
+		"flip": func(t *rapid.T) {
+			if p := pick(t); len(p.rest) > 0 {
+				p.rest = slices.Clone(p.rest)
+				p.rest[rapid.IntRange(0, len(p.rest)-1).Draw(t, "at")] ^= 1 << rapid.IntRange(0, 7).Draw(t, "bit")
+			}
+		},
+		"look": func(t *rapid.T) {
+			p := pick(t)
+			_, _, _ = p.m.ClientHello(), p.m.ConnectionState(), p.m.SealedLen(100)
+			p.m.RawClientHello()
+		},
+		"release": func(t *rapid.T) {
+			if rapid.IntRange(0, 9).Draw(t, "really") == 0 {
+				pick(t).m.Release()
+			}
+		},
+	}
+	invariant := func(t *rapid.T) {
+		for _, p := range parties {
+			// One Output bound of data, one flight, and some small messages.
+			if n := len(p.m.Output()); n > 200<<10 {
+				t.Fatalf("%d bytes of output", n)
+			}
+			if p.m.State() == tlscore.StateFailed && p.m.Err() == nil {
+				t.Fatalf("failed without an error")
+			}
+			if !bytes.HasPrefix(p.peer.wrote, p.got) {
+				t.Fatalf("data arrived that was not written")
+			}
+		}
+	}
+	actions[""] = invariant
+	t.Repeat(actions)
+}
+
+// checkWriteError says that a write may fail only in ways that are documented.
+func checkWriteError(t *rapid.T, p *party, err error) {
+	t.Helper()
+	switch {
+	case err == nil, errors.Is(err, tlscore.ErrNotReady), errors.Is(err, tlscore.ErrWriteClosed), errors.Is(err, tlscore.ErrReleased):
+	case p.m.Err() == nil || err.Error() != p.m.Err().Error():
+		t.Fatalf("write: %v, but the connection says %v", err, p.m.Err())
+	}
+}
+
+// checkFailed says what every failed machine is like.
+func checkFailed(t *rapid.T, p *party) {
+	t.Helper()
+	if p.m.State() != tlscore.StateFailed {
+		t.Fatalf("state %s", p.m.State())
+	}
+	first := p.m.Err()
+	output := slices.Clone(p.m.Output())
+	for range 2 {
+		ev, n := p.m.Step(pattern(64, 1))
+		if ev.Kind != tlscore.EventFailed || n != 0 {
+			t.Fatalf("a failed machine took %d bytes: %v", n, ev)
+		}
+	}
+	p.m.EOF()
+	p.m.Step(nil)
+	if n, err := p.m.Write([]byte("x")); n != 0 || err == nil {
+		t.Fatalf("a failed machine takes writes: %d, %v", n, err)
+	}
+	if _, n, err := p.m.AppendSealed(make([]byte, 0), []byte("x")); n != 0 || err == nil {
+		t.Fatalf("a failed machine seals: %d, %v", n, err)
+	}
+	if p.m.KeyUpdate(true) == nil {
+		t.Fatalf("a failed machine updates its keys")
+	}
+	p.m.CloseWrite()
+	if err := p.m.Reject(tlscore.AlertAccessDenied); !errors.Is(err, tlscore.ErrFailed) {
+		t.Fatalf("Reject of a failed machine: %v", err)
+	}
+	if err := p.m.Accept(p.s.serverConfig()); !errors.Is(err, tlscore.ErrFailed) {
+		t.Fatalf("Accept of a failed machine: %v", err)
+	}
+	if p.m.Err() != first {
+		t.Fatalf("the error changed from %v to %v", first, p.m.Err())
+	}
+	if !bytes.Equal(p.m.Output(), output) {
+		t.Fatalf("the output of a failed machine changed")
+	}
+}
+
+// plaintextAlert returns the record of an alert that is not protected.
+func plaintextAlert(a tlscore.Alert) []byte { return []byte{21, 3, 3, 0, 2, 2, byte(a)} }
+
+// lastRecord returns the last record of a stream of whole records.
+func lastRecord(t *rapid.T, stream []byte) []byte {
+	t.Helper()
+	var last []byte
+	for len(stream) > 0 {
+		if len(stream) < record.HeaderLen {
+			t.Fatalf("the output ends inside a record")
+		}
+		size := record.HeaderLen + record.ParseHeader(stream).Length
+		if size > len(stream) {
+			t.Fatalf("the output ends inside a record")
+		}
+		last, stream = stream[:size], stream[size:]
+	}
+	return last
+}
+
+// Law 5: what goes wrong on the wire ends in Failed, or in a truncated end; the
+// output ends in one alert, and the peer can read it.
+func lawFailure(tt *testing.T, t *rapid.T) {
+	s := drawScript(t)
+	fromClient, fromServer := s.record(tt, t)
+	onServer := rapid.Bool().Draw(t, "on the server")
+	clean := fromServer
+	if onServer {
+		clean = fromClient
+	}
+	flip := faults{
+		flip: rapid.IntRange(0, len(clean)-1).Draw(t, "flip"),
+		mask: byte(rapid.IntRange(1, 255).Draw(t, "mask")),
+		cut:  -1,
+	}
+	cryptotest.SetGlobalRandom(tt, s.seed)
+	client, server := s.client(t), s.server(t)
+	pair := sansio.NewPair(s.seed, client, server)
+	victim, witness, link := client, server, &pair.BA
+	if onServer {
+		victim, witness, link = server, client, &pair.AB
+	}
+	*link = sansio.NewLink(s.seed, sansio.Faults{Flips: []sansio.Flip{{At: flip.flip, Mask: flip.mask}}})
+	clientApp, serverApp := s.clientApp(client), s.serverApp(server)
+	pair.OnA = func(ev tlscore.Event) { clientApp(ev) }
+	pair.OnB = func(ev tlscore.Event) { serverApp(ev) }
+	if err := pair.Run(1 << 20); err != nil {
+		t.Fatalf("run: %v", err)
+	}
+	at, plaintext := locate(clean, flip.flip)
+	if victim.State() != tlscore.StateFailed {
+		// A change of what carries no meaning is no failure: the version of a
+		// record, or the level of an alert. One that makes a record longer
+		// leaves the machine waiting for the rest.
+		return
+	}
+	checkFailed(t, &party{t: t, m: victim, s: s.setup})
+	alert, sent := tlscore.AlertOf(victim.Err())
+	var remote *tlscore.RemoteAlert
+	switch {
+	case !sent:
+		// The peer failed first, or the flip made an alert of something.
+	case errors.As(witness.Err(), &remote):
+		if remote.Alert != alert {
+			t.Fatalf("sent %s, received %s", alert, remote.Alert)
+		}
+	case plaintext:
+		// Both sides have different transcripts now, and so different keys.
+		if witness.State() != tlscore.StateFailed {
+			t.Fatalf("flip at %d in record %d: the peer is in %s, and we failed with %v", flip.flip, at, witness.State(), victim.Err())
+		}
+	default:
+		// Unless the peer stopped reading before, it has the alert.
+		if witness.State() != tlscore.StateClosed {
+			t.Fatalf("flip at %d: the peer is in %s (%v), and we failed with %v", flip.flip, witness.State(), witness.Err(), victim.Err())
+		}
+	}
+}
+
+// locate says which record of a stream has the byte, and whether in the clear.
+func locate(stream []byte, at int) (index int, plaintext bool) {
+	for index = 0; ; index++ {
+		h := record.ParseHeader(stream)
+		size := record.HeaderLen + h.Length
+		if at < size {
+			return index, h.Type != record.TypeApplicationData
+		}
+		at -= size
+		stream = stream[size:]
+	}
+}
+
+// Law 5, for our own refusals: Reject works in every live state, and the alert
+// is what the peer reads last.
+func lawReject(tt *testing.T, t *rapid.T) {
+	s := drawSetup(t)
+	s.output = 0
+	client, server := newPair(tt, t, s)
+	rejecter, witness := client, server
+	if rapid.Bool().Draw(t, "server") {
+		rejecter, witness = server, client
+	}
+	steps := rapid.IntRange(0, 8).Draw(t, "steps")
+	for range steps {
+		for _, p := range []*party{client, server} {
+			for {
+				ev := p.step()
+				if ev.Kind == tlscore.EventClientHello && rapid.Bool().Draw(t, "accept") {
+					p.accept()
+				}
+				if ev.Stop() {
+					break
+				}
+			}
+		}
+		if rapid.Bool().Draw(t, "write") {
+			if rejecter.m.State() == tlscore.StateConnected {
+				rejecter.write(payload(t, "data"))
+			}
+		}
+		client.take(-1)
+		server.take(-1)
+	}
+	alert := tlscore.Alert(rapid.Byte().Draw(t, "alert"))
+	err := rejecter.m.Reject(alert)
+	if alert == tlscore.AlertCloseNotify || alert == tlscore.AlertUserCanceled {
+		if !errors.Is(err, tlscore.ErrNoErrorAlert) || rejecter.m.State() == tlscore.StateFailed {
+			t.Fatalf("Reject(%s): %v", alert, err)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatalf("Reject: %v", err)
+	}
+	checkFailed(t, rejecter)
+	var local *tlscore.LocalError
+	if !errors.As(rejecter.m.Err(), &local) || local.Alert != alert {
+		t.Fatalf("Err: %v", rejecter.m.Err())
+	}
+	if len(lastRecord(t, rejecter.m.Output())) == 0 {
+		t.Fatalf("no alert in the output")
+	}
+	rejecter.take(-1)
+	for range 10 {
+		if ev := witness.pull(); ev.Kind == tlscore.EventWait {
+			witness.accept()
+		}
+		rejecter.rest = nil
+		witness.take(-1)
+	}
+	if !bytes.HasSuffix(rejecter.sent, plaintextAlert(alert)) && witness.m.State() == tlscore.StateWaitClientHello {
+		t.Fatalf("no alert in the clear")
+	}
+	var remote *tlscore.RemoteAlert
+	if !errors.As(witness.m.Err(), &remote) || remote.Alert != alert {
+		t.Fatalf("rejected with %s, the peer says %v in state %s", alert, witness.m.Err(), witness.m.State())
+	}
+	if !bytes.Equal(witness.got, rejecter.wrote) {
+		t.Fatalf("data written before the failure was lost")
+	}
+}
+
+// Law 6: what Write took arrives, whole and in order, whatever happens behind
+// it: a close, a rejection, a KeyUpdate, short sends.
+func lawNothingLost(tt *testing.T, t *rapid.T) {
+	s := drawSetup(t)
+	client, server := connect(tt, t, s)
+	parties := []*party{client, server}
+	inARow := map[*party]int{} // KeyUpdates without application data
+	t.Repeat(map[string]func(*rapid.T){
+		"write": func(t *rapid.T) {
+			p := rapid.SampledFrom(parties).Draw(t, "party")
+			data := payload(t, "data")
+			n, err := p.m.Write(data)
+			if err != nil {
+				t.Fatalf("Write: %v", err)
+			}
+			if n == 0 && len(p.m.Output()) == 0 {
+				t.Fatalf("Write takes nothing though the output is empty")
+			}
+			if n > 0 {
+				inARow[p] = 0
+			}
+			p.wrote = append(p.wrote, data[:n]...)
+		},
+		"update": func(t *rapid.T) {
+			p := rapid.SampledFrom(parties).Draw(t, "party")
+			// Its answers to the peer's count as well.
+			if inARow[p]++; inARow[p] > 10 {
+				return
+			}
+			if err := p.m.KeyUpdate(rapid.Bool().Draw(t, "request")); err != nil {
+				t.Fatalf("KeyUpdate: %v", err)
+			}
+		},
+		"move": func(t *rapid.T) {
+			p := rapid.SampledFrom(parties).Draw(t, "party")
+			p.take(rapid.IntRange(0, 30000).Draw(t, "n"))
+			p.peer.pull()
+		},
+		"": func(t *rapid.T) {
+			for _, p := range parties {
+				if !bytes.HasPrefix(p.peer.wrote, p.got) {
+					t.Fatalf("what arrives is not what was written")
+				}
+				if p.m.Err() != nil {
+					t.Fatalf("failed: %v", p.m.Err())
+				}
+			}
+		},
+	})
+	end := rapid.SampledFrom([]string{"close", "reject", "nothing"}).Draw(t, "end")
+	switch end {
+	case "close":
+		client.m.CloseWrite()
+	case "reject":
+		client.m.Reject(tlscore.AlertAccessDenied)
+	}
+	client.take(-1)
+	server.pull()
+	if !bytes.Equal(server.got, client.wrote) {
+		t.Fatalf("%d of %d bytes arrived before the %s", len(server.got), len(client.wrote), end)
+	}
+}
+
+// Law 7: nothing is decrypted before it is asked for, and Write stops at its
+// bound.
+func lawBackPressure(tt *testing.T, t *rapid.T) {
+	s := drawSetup(t)
+	client, server := connect(tt, t, s)
+	limit := s.output
+	if limit == 0 {
+		limit = 64 << 10
+	}
+	// Nobody takes the output: it stays within its bound, KeyUpdates apart.
+	for range rapid.IntRange(1, 20).Draw(t, "writes") {
+		data := payload(t, "data")
+		n, err := client.m.Write(data)
+		if err != nil {
+			t.Fatalf("Write: %v", err)
+		}
+		client.wrote = append(client.wrote, data[:n]...)
+		const updates = 27 * 20 // at most, with keys of two records
+		if out := len(client.m.Output()); out > limit+updates && s.keyRecords == 0 {
+			t.Fatalf("%d bytes of output over a bound of %d", out, limit)
+		}
+	}
+	client.take(-1)
+	// One event at a time: what is behind it stays as it is on the wire.
+	for len(server.got) < len(client.wrote) {
+		before := len(server.got)
+		ev := server.step()
+		if ev.Kind == tlscore.EventNone {
+			t.Fatalf("%d of %d bytes arrived", len(server.got), len(client.wrote))
+		}
+		if len(server.got)-before > record.MaxPlaintext {
+			t.Fatalf("an event of %d bytes", len(server.got)-before)
+		}
+	}
+	if !bytes.Equal(server.got, client.wrote) {
+		t.Fatalf("what arrived is not what was written")
+	}
+}
+
+// Law 7: the first request for a KeyUpdate is answered at once, further ones
+// when there is application data, and 33 in a row fail.
+func lawKeyUpdate(tt *testing.T, t *rapid.T) {
+	s := drawSetup(t)
+	s.keyRecords, s.output = 0, 0
+	client, server := connect(tt, t, s)
+	requests := rapid.IntRange(1, 40).Draw(t, "requests")
+	for i := range requests {
+		// The client hears the answer, so that it may ask again.
+		if err := client.m.KeyUpdate(true); err != nil {
+			t.Fatalf("KeyUpdate: %v", err)
+		}
+		client.take(-1)
+		server.pull()
+		if i == 32 {
+			checkFailed(t, server)
+			var protocol *tlscore.ProtocolError
+			if !errors.As(server.m.Err(), &protocol) || protocol.Reason != tlscore.ReasonTooManyKeyUpdates {
+				t.Fatalf("Err: %v", server.m.Err())
+			}
+			return
+		}
+		if server.m.Err() != nil {
+			t.Fatalf("request %d: %v", i, server.m.Err())
+		}
+		queued := len(server.m.Output()) > 0
+		if queued != (i == 0) {
+			t.Fatalf("request %d: answer at once: %v", i, queued)
+		}
+		server.take(-1)
+		client.pull()
+	}
+	// The request that is still open is answered in front of the next data.
+	data := payload(t, "data")
+	server.write(data)
+	server.take(-1)
+	client.events = nil
+	client.pull()
+	wantUpdate := requests > 1
+	if got := slices.Contains(client.events, tlscore.EventKeyUpdate); got != wantUpdate {
+		t.Fatalf("%d requests, and a KeyUpdate in front of the data: %v", requests, got)
+	}
+	if !bytes.Equal(client.got, data) {
+		t.Fatalf("data behind the KeyUpdate is lost")
+	}
+	client.write(data)
+	client.take(-1)
+	server.pull()
+	if !bytes.Equal(server.got, data) {
+		t.Fatalf("data behind %d KeyUpdates is lost: %v", requests, server.m.Err())
+	}
+}
+
+// Law 8: each direction closes by itself, truncation is told apart from an end,
+// and CloseWrite inside the handshake cancels it.
+func lawDirections(tt *testing.T, t *rapid.T) {
+	s := drawSetup(t)
+	s.output = 0
+	if rapid.Bool().Draw(t, "inside the handshake") {
+		lawCancel(tt, t, s)
+		return
+	}
+	client, server := connect(tt, t, s)
+	closer, other := client, server
+	if rapid.Bool().Draw(t, "server closes") {
+		closer, other = server, client
+	}
+	closer.write(payload(t, "last words"))
+	clean := rapid.Bool().Draw(t, "clean")
+	if clean {
+		closer.m.CloseWrite()
+		closer.m.CloseWrite() // once more changes nothing
+	}
+	closer.take(-1)
+	if !clean {
+		other.rest = other.rest[:rapid.IntRange(0, len(other.rest)).Draw(t, "cut")]
+	}
+	if rapid.Bool().Draw(t, "early EOF") || !clean {
+		other.eof()
+	}
+	ev := other.pull()
+	if ev.Kind != tlscore.EventClosed || ev.Truncated == clean {
+		t.Fatalf("clean %v: %v (%v)", clean, ev, other.m.Err())
+	}
+	if clean && !bytes.Equal(other.got, closer.wrote) {
+		t.Fatalf("data before the close is lost")
+	}
+	if again, n := other.m.Step(pattern(40, 9)); again.Kind != tlscore.EventClosed || n != 0 || again.Truncated != ev.Truncated {
+		t.Fatalf("the stop does not repeat: %v %d", again, n)
+	}
+	if clean {
+		if _, err := closer.m.Write([]byte("x")); !errors.Is(err, tlscore.ErrWriteClosed) {
+			t.Fatalf("Write after CloseWrite: %v", err)
+		}
+	}
+	// The other direction goes on.
+	answer := payload(t, "answer")
+	if err := other.write(answer); err != nil {
+		t.Fatalf("Write after the peer's close: %v", err)
+	}
+	other.m.CloseWrite()
+	other.take(-1)
+	if ev := closer.pull(); ev.Kind != tlscore.EventClosed || ev.Truncated {
+		t.Fatalf("%v (%v)", ev, closer.m.Err())
+	}
+	if !bytes.Equal(closer.got, answer) {
+		t.Fatalf("the answer is lost")
+	}
+}
+
+// lawCancel closes inside the handshake.
+func lawCancel(tt *testing.T, t *rapid.T, s setup) {
+	client, server := newPair(tt, t, s)
+	canceler, other := client, server
+	if rapid.Bool().Draw(t, "server cancels") {
+		canceler, other = server, client
+	}
+	for range rapid.IntRange(0, 3).Draw(t, "flights") {
+		client.pull()
+		client.take(-1)
+		server.pull()
+		if rapid.Bool().Draw(t, "server's flight") {
+			server.take(-1)
+		}
+	}
+	writable := slices.Contains(canceler.events, tlscore.EventWritable)
+	canceler.m.CloseWrite()
+	ev := canceler.pull()
+	if writable {
+		// Its own flight is complete: this is an ordinary close.
+		if canceler.m.Err() != nil {
+			t.Fatalf("CloseWrite behind the Finished: %v", canceler.m.Err())
+		}
+	} else {
+		var local *tlscore.LocalError
+		if ev.Kind != tlscore.EventFailed || !errors.As(canceler.m.Err(), &local) || local.Reason != tlscore.ReasonCanceled {
+			t.Fatalf("CloseWrite inside the handshake: %v, %v", ev, canceler.m.Err())
+		}
+		checkFailed(t, canceler)
+	}
+	canceler.take(-1)
+	converse(client, server)
+	if writable {
+		return
+	}
+	var remote *tlscore.RemoteAlert
+	if !errors.As(other.m.Err(), &remote) || remote.Alert != tlscore.AlertCloseNotify {
+		t.Fatalf("the peer of a canceled handshake: %v in %s", other.m.Err(), other.m.State())
+	}
+	if len(other.m.Output()) > 0 {
+		t.Fatalf("an alert in answer to close_notify")
+	}
+}
+
+// Law 9: bytes behind a message that changes keys, in its own record, fail.
+func lawKeyChange(tt *testing.T, t *rapid.T) {
+	s := drawSetup(t)
+	client, server := newPair(tt, t, s)
+	// The plaintext flights: ClientHello, ServerHello, HelloRetryRequest and the
+	// second ClientHello. What is protected is the business of the tests with a
+	// peer that has the keys.
+	flight := rapid.IntRange(0, 3).Draw(t, "flight")
+	from, to := client, server
+	for i := 0; ; i++ {
+		from.pull()
+		from.take(-1)
+		if i == flight || len(to.rest) == 0 {
+			break
+		}
+		from, to = to, from
+	}
+	if len(to.rest) == 0 {
+		return
+	}
+	skip := 0
+	if record.ParseHeader(to.rest).Type == record.TypeChangeCipherSpec {
+		skip = record.HeaderLen + 1
+	}
+	h := record.ParseHeader(to.rest[skip:])
+	if h.Type != record.TypeHandshake {
+		return // the flight is protected from its start
+	}
+	tail := rapid.SliceOfN(rapid.Byte(), 1, 20).Draw(t, "tail")
+	if len(tail) > 1 && rapid.Bool().Draw(t, "a whole message") {
+		tail = []byte{byte(rapid.IntRange(0, 25).Draw(t, "type")), 0, 0, 0}
+	}
+	end := skip + record.HeaderLen + h.Length
+	changed := slices.Clone(to.rest[:skip])
+	changed = record.AppendPlaintext(changed, h.Type, h.Version, append(slices.Clone(to.rest[skip+record.HeaderLen:end]), tail...))
+	to.rest = append(changed, to.rest[end:]...)
+	to.pull()
+	var protocol *tlscore.ProtocolError
+	if !errors.As(to.m.Err(), &protocol) || protocol.Reason != tlscore.ReasonKeyChangeAlignment {
+		t.Fatalf("%d bytes behind a message in state %s: %v", len(tail), to.m.State(), to.m.Err())
+	}
+	checkFailed(t, to)
+	if want := plaintextAlert(tlscore.AlertUnexpectedMessage); !bytes.HasSuffix(to.m.Output(), want) {
+		t.Fatalf("output %x", to.m.Output())
+	}
+}
+
+// ledger is an allocator that knows what it lent, and poisons what comes back.
+type ledger struct {
+	t    *rapid.T
+	lent map[*byte]int
+	most int
+	now  int
+}
+
+func newLedger(t *rapid.T) *ledger { return &ledger{t: t, lent: map[*byte]int{}} }
+
+func (l *ledger) Get(n int) []byte {
+	b := make([]byte, n, n+n/7)
+	poison(b[:cap(b)])
+	l.lent[&b[0]] = cap(b)
+	l.now += cap(b)
+	l.most = max(l.most, l.now)
+	return b
+}
+
+func (l *ledger) Put(b []byte) {
+	b = b[:cap(b)]
+	size, ok := l.lent[&b[0]]
+	if !ok || size != len(b) {
+		l.t.Fatalf("memory was put back that was not lent, or not whole")
+	}
+	delete(l.lent, &b[0])
+	l.now -= size
+	poison(b)
+}
+
+// Law 10: an event's data lives until the next input, whatever is sent
+// meanwhile; idle machines and released ones hold no memory; all three ways to
+// get output give the same bytes.
+func lawOwnership(tt *testing.T, t *rapid.T) {
+	s := drawSetup(t)
+	s.output = 0
+	run := func(how string) (bytesSent []byte) {
+		cryptotest.SetGlobalRandom(tt, s.seed)
+		memory := newLedger(t)
+		clientConfig, serverConfig := s.clientConfig(), s.serverConfig()
+		clientConfig.Allocator, serverConfig.Allocator = memory, memory
+		c, err := tlscore.NewClient(clientConfig)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := tlscore.NewServer(serverConfig)
+		if err != nil {
+			t.Fatal(err)
+		}
+		client, server := &party{t: t, m: c, s: s}, &party{t: t, m: m, s: s}
+		client.peer, server.peer = server, client
+		converse(client, server)
+		if memory.now != 0 {
+			t.Fatalf("%d bytes are held by two idle machines", memory.now)
+		}
+		// An echo writes the event's data itself.
+		echoes := 0
+		server.onData = func(p *party, data []byte) {
+			echoes++
+			before := slices.Clone(data)
+			var n int
+			var err error
+			switch how {
+			case "write":
+				n, err = p.m.Write(data)
+			case "seal":
+				dst := make([]byte, 0, p.m.SealedLen(len(data)))
+				dst, n, err = p.m.AppendSealed(dst, data)
+				if len(dst) != cap(dst) {
+					t.Fatalf("SealedLen says %d, and it is %d", cap(dst), len(dst))
+				}
+				bytesSent = append(bytesSent, dst...)
+				p.peer.rest = append(p.peer.rest, dst...)
+			case "append":
+				n, err = p.m.Write(data)
+				for {
+					dst := p.m.AppendOutput(make([]byte, 0, 1000))
+					if len(dst) == 0 {
+						break
+					}
+					bytesSent = append(bytesSent, dst...)
+					p.peer.rest = append(p.peer.rest, dst...)
+				}
+			}
+			if err != nil || n != len(data) {
+				t.Fatalf("%s: %d of %d bytes, %v", how, n, len(data), err)
+			}
+			if !bytes.Equal(data, before) {
+				t.Fatalf("%s changed the event's data", how)
+			}
+			if how == "write" {
+				out := p.m.Output()
+				view := slices.Clone(out)
+				p.m.KeyUpdate(false)
+				if !bytes.Equal(out, view) {
+					t.Fatalf("the output moved before it was sent")
+				}
+				bytesSent = append(bytesSent, view...)
+				p.take(len(view))
+				bytesSent = append(bytesSent, p.m.Output()...)
+				p.take(-1)
+			} else {
+				p.m.KeyUpdate(false)
+				bytesSent = append(bytesSent, p.m.Output()...)
+				p.take(-1)
+			}
+		}
+		data := pattern(20000, 5)
+		client.write(data)
+		client.take(-1)
+		server.pull()
+		client.pull()
+		if echoes == 0 || !bytes.Equal(client.got, data) {
+			t.Fatalf("%s: the echo is not what was written", how)
+		}
+		if memory.now != 0 {
+			t.Fatalf("%d bytes are held by two idle machines", memory.now)
+		}
+		// Release hands back what an abandoned machine holds.
+		client.m.Write(data)
+		server.m.Write(data)
+		client.m.Release()
+		server.m.Release()
+		if memory.now != 0 {
+			t.Fatalf("%d bytes are held by released machines", memory.now)
+		}
+		if ev, n := client.m.Step(pattern(9, 9)); ev.Kind != tlscore.EventFailed || n != 0 {
+			t.Fatalf("a released machine: %v %d", ev, n)
+		}
+		return bytesSent
+	}
+	write, seal, moved := run("write"), run("seal"), run("append")
+	if !bytes.Equal(write, seal) || !bytes.Equal(write, moved) {
+		t.Fatalf("Write, AppendSealed and AppendOutput give different bytes")
+	}
+}

@@ -793,7 +793,8 @@ func lawReject(tt *testing.T, t *rapid.T) {
 				if ev.Kind == tlscore.EventClientHello && rapid.Bool().Draw(t, "accept") {
 					p.accept()
 				}
-				if ev.Stop() {
+				// Events may still be due when the application has had enough.
+				if ev.Stop() || rapid.IntRange(0, 5).Draw(t, "pause") == 0 {
 					break
 				}
 			}
@@ -805,6 +806,10 @@ func lawReject(tt *testing.T, t *rapid.T) {
 		}
 		client.take(-1)
 		server.take(-1)
+	}
+	if rejecter.m.State() == tlscore.StateConnected && rapid.IntRange(0, 3).Draw(t, "closed before") == 0 {
+		rejectClosed(t, rejecter)
+		return
 	}
 	alert := tlscore.Alert(rapid.Byte().Draw(t, "alert"))
 	err := rejecter.m.Reject(alert)
@@ -843,6 +848,20 @@ func lawReject(tt *testing.T, t *rapid.T) {
 	if !bytes.Equal(witness.got, rejecter.wrote) {
 		t.Fatalf("data written before the failure was lost")
 	}
+}
+
+// rejectClosed rejects behind our own close_notify, where nothing may follow.
+func rejectClosed(t *rapid.T, p *party) {
+	t.Helper()
+	p.m.CloseWrite()
+	before := slices.Clone(p.m.Output())
+	if err := p.m.Reject(tlscore.AlertAccessDenied); err != nil {
+		t.Fatalf("Reject: %v", err)
+	}
+	if !bytes.Equal(p.m.Output(), before) {
+		t.Fatalf("an alert behind our close_notify")
+	}
+	checkFailed(t, p)
 }
 
 // Law 6: what Write took arrives, whole and in order, whatever happens behind
@@ -1005,8 +1024,12 @@ func lawKeyUpdate(tt *testing.T, t *rapid.T) {
 func lawDirections(tt *testing.T, t *rapid.T) {
 	s := drawSetup(t)
 	s.output = 0
-	if rapid.Bool().Draw(t, "inside the handshake") {
+	switch rapid.SampledFrom([]string{"connected", "cancel", "lose"}).Draw(t, "when") {
+	case "cancel":
 		lawCancel(tt, t, s)
+		return
+	case "lose":
+		lawLostTransport(tt, t, s)
 		return
 	}
 	client, server := connect(tt, t, s)
@@ -1073,6 +1096,7 @@ func lawCancel(tt *testing.T, t *rapid.T, s setup) {
 		}
 	}
 	writable := slices.Contains(canceler.events, tlscore.EventWritable)
+	state := canceler.m.State()
 	canceler.m.CloseWrite()
 	ev := canceler.pull()
 	if writable {
@@ -1087,6 +1111,9 @@ func lawCancel(tt *testing.T, t *rapid.T, s setup) {
 		}
 		checkFailed(t, canceler)
 	}
+	if plaintextStates[state] && !bytes.HasSuffix(canceler.m.Output(), []byte{21, 3, 3, 0, 2, 1, 90, 21, 3, 3, 0, 2, 1, 0}) {
+		t.Fatalf("output %x in state %s", canceler.m.Output(), state)
+	}
 	canceler.take(-1)
 	converse(client, server)
 	if writable {
@@ -1099,6 +1126,51 @@ func lawCancel(tt *testing.T, t *rapid.T, s setup) {
 	if len(other.m.Output()) > 0 {
 		t.Fatalf("an alert in answer to close_notify")
 	}
+}
+
+// plaintextStates are those in which what is sent is not protected.
+var plaintextStates = map[tlscore.State]bool{
+	tlscore.StateClientStart:          true,
+	tlscore.StateWaitServerHello:      true,
+	tlscore.StateWaitServerHelloRetry: true,
+	tlscore.StateWaitClientHello:      true,
+	tlscore.StateWaitAccept:           true,
+	tlscore.StateWaitClientHelloRetry: true,
+}
+
+// lawLostTransport ends the transport inside the handshake: a failure, and
+// nobody to tell.
+func lawLostTransport(tt *testing.T, t *rapid.T, s setup) {
+	client, server := newPair(tt, t, s)
+	loser := client
+	for range rapid.IntRange(0, 2).Draw(t, "flights") {
+		client.pull()
+		client.take(-1)
+		server.pull()
+		server.take(-1)
+	}
+	if rapid.Bool().Draw(t, "server loses") {
+		loser = server
+	}
+	if len(loser.rest) > 0 {
+		loser.rest = loser.rest[:rapid.IntRange(0, min(len(loser.rest)-1, 100)).Draw(t, "cut")]
+	}
+	if loser.m.State() == tlscore.StateConnected {
+		return
+	}
+	loser.pull()
+	loser.take(-1)
+	loser.eof()
+	loser.pull()
+	var local *tlscore.LocalError
+	if !errors.As(loser.m.Err(), &local) || local.Reason != tlscore.ReasonTransportClosed {
+		t.Fatalf("EOF inside the handshake: %v", loser.m.Err())
+	}
+	out := loser.m.Output()
+	if len(out) > 0 && record.ParseHeader(out).Type == record.TypeAlert {
+		t.Fatalf("an alert to nobody: %x", out)
+	}
+	checkFailed(t, loser)
 }
 
 // Law 9: bytes behind a message that changes keys, in its own record, fail.
@@ -1266,6 +1338,15 @@ func lawOwnership(tt *testing.T, t *rapid.T) {
 		if memory.now != 0 {
 			t.Fatalf("%d bytes are held by two idle machines", memory.now)
 		}
+		// What Output has shown stays, though the memory behind it is outgrown.
+		client.m.Write(data[:100])
+		view := client.m.Output()
+		before := slices.Clone(view)
+		client.m.Write(data)
+		if !bytes.Equal(view, before) {
+			t.Fatalf("the output moved before it was sent")
+		}
+		client.take(len(view))
 		// Release hands back what an abandoned machine holds.
 		client.m.Write(data)
 		server.m.Write(data)

@@ -1,0 +1,287 @@
+package tlscore
+
+import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/tls"
+	"io"
+	"net"
+	"testing"
+	"unsafe"
+
+	"tlscore.example/tlscore/internal/tlstest"
+)
+
+// The machine is a shell: what it needs at times hangs off pointers.
+func TestMachineSize(t *testing.T) {
+	if size := unsafe.Sizeof(Machine{}); size > 128 {
+		t.Errorf("a Machine is %d bytes", size)
+	}
+}
+
+// newTestPair makes a client and a server.
+func newTestPair(t testing.TB) (client, server *Machine) {
+	t.Helper()
+	client, err := NewClient(costClientConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err = NewServer(costServerConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client, server
+}
+
+func costClientConfig() *Config {
+	return &Config{
+		RootCAs:          tlstest.Roots(),
+		ServerName:       "localhost",
+		Time:             tlstest.Clock,
+		CurvePreferences: []tls.CurveID{tls.X25519},
+	}
+}
+
+func costServerConfig() *Config {
+	return &Config{
+		Certificates: []tls.Certificate{tlstest.Certificate(tlstest.Leaf{})},
+		Time:         tlstest.Clock,
+	}
+}
+
+// carry moves from's output to to and steps it until it stops.
+func carry(from, to *Machine, wire []byte) []byte {
+	wire = from.AppendOutput(wire[:0])
+	for in := wire; ; {
+		ev, n := to.Step(in)
+		in = in[n:]
+		if ev.Stop() {
+			return wire
+		}
+	}
+}
+
+func connectTestPair(t testing.TB, client, server *Machine) {
+	t.Helper()
+	wire := make([]byte, 0, 1<<16)
+	client.Step(nil)
+	for client.State() != StateConnected || server.State() != StateConnected {
+		carry(client, server, wire)
+		carry(server, client, wire)
+		if client.Err() != nil || server.Err() != nil {
+			t.Fatal(client.Err(), server.Err())
+		}
+	}
+}
+
+// Records cost no allocation, whichever way they leave the machine.
+func TestRecordAllocations(t *testing.T) {
+	client, server := newTestPair(t)
+	connectTestPair(t, client, server)
+	data := make([]byte, 16384)
+	wire := make([]byte, 0, 1<<16)
+	for _, way := range []struct {
+		name string
+		send func()
+	}{
+		{"Write", func() { client.Write(data); wire = client.AppendOutput(wire[:0]) }},
+		{"AppendSealed", func() { wire, _, _ = client.AppendSealed(wire[:0], data) }},
+	} {
+		allocs := testing.AllocsPerRun(100, func() {
+			way.send()
+			ev, n := server.Step(wire)
+			if ev.Kind != EventData || len(ev.Data) != len(data) || n != len(wire) {
+				t.Fatalf("%v %d", ev, n)
+			}
+		})
+		if allocs >= 1 { // the pool may lose a buffer to the garbage collector
+			t.Errorf("%s: %v allocations per record", way.name, allocs)
+		}
+	}
+}
+
+// An idle connection holds no buffer, and nothing of its handshake.
+func TestIdleHoldsNothing(t *testing.T) {
+	client, server := newTestPair(t)
+	connectTestPair(t, client, server)
+	wire := make([]byte, 0, 1<<16)
+	client.Write(make([]byte, 1000))
+	carry(client, server, wire)
+	for _, m := range []*Machine{client, server} {
+		if m.in.buf != nil || m.in.rest != nil || m.out.out.buf != nil {
+			t.Error("an idle machine holds a buffer")
+		}
+		if m.client != nil || m.server != nil || m.hello != nil {
+			t.Error("an established machine holds its handshake")
+		}
+	}
+}
+
+// The benchmarks compare with crypto/tls and with the bare primitives in the
+// same run; only ratios mean anything.
+
+var recordSizes = []struct {
+	name string
+	n    int
+}{{"100B", 100}, {"1KiB", 1 << 10}, {"16KiB", 1 << 14}}
+
+func BenchmarkRecord(b *testing.B) {
+	for _, size := range recordSizes {
+		b.Run("tlscore/"+size.name, func(b *testing.B) { benchmarkRecord(b, size.n) })
+		b.Run("cryptotls/"+size.name, func(b *testing.B) { benchmarkStandardRecord(b, size.n) })
+		b.Run("bare/"+size.name, func(b *testing.B) { benchmarkBareRecord(b, size.n) })
+	}
+}
+
+func benchmarkRecord(b *testing.B, size int) {
+	client, server := newTestPair(b)
+	connectTestPair(b, client, server)
+	data := make([]byte, size)
+	wire := make([]byte, 0, 1<<16)
+	b.SetBytes(int64(size))
+	b.ReportAllocs()
+	for b.Loop() {
+		wire, _, _ = client.AppendSealed(wire[:0], data)
+		if ev, _ := server.Step(wire); ev.Kind != EventData {
+			b.Fatal(ev, server.Err())
+		}
+	}
+}
+
+func benchmarkBareRecord(b *testing.B, size int) {
+	block, err := aes.NewCipher(make([]byte, 16))
+	if err != nil {
+		b.Fatal(err)
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		b.Fatal(err)
+	}
+	buf := make([]byte, size+1, size+1+aead.Overhead())
+	nonce, header := make([]byte, 12), make([]byte, 5)
+	b.SetBytes(int64(size))
+	b.ReportAllocs()
+	for b.Loop() {
+		sealed := aead.Seal(buf[:0], nonce, buf, header)
+		if _, err := aead.Open(sealed[:0], nonce, sealed, header); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// memoryConn is a net.Conn between two ends in one goroutine.
+type memoryConn struct {
+	net.Conn
+	in, out *bytes.Buffer
+}
+
+func (c memoryConn) Read(p []byte) (int, error)  { return c.in.Read(p) }
+func (c memoryConn) Write(p []byte) (int, error) { return c.out.Write(p) }
+func (c memoryConn) Close() error                { return nil }
+
+func standardConfigs() (client, server *tls.Config) {
+	client = &tls.Config{
+		RootCAs:          tlstest.Roots(),
+		ServerName:       "localhost",
+		Time:             tlstest.Clock,
+		CurvePreferences: []tls.CurveID{tls.X25519},
+		MinVersion:       tls.VersionTLS13,
+	}
+	server = &tls.Config{
+		Certificates:           []tls.Certificate{tlstest.Certificate(tlstest.Leaf{})},
+		Time:                   tlstest.Clock,
+		MinVersion:             tls.VersionTLS13,
+		SessionTicketsDisabled: true,
+	}
+	return client, server
+}
+
+// standardPair completes a handshake of crypto/tls over a pipe.
+func standardPair(b *testing.B) (client, server *tls.Conn) {
+	clientConfig, serverConfig := standardConfigs()
+	near, far := net.Pipe()
+	clientEnd, serverEnd := &switchConn{Conn: near}, &switchConn{Conn: far}
+	client, server = tls.Client(clientEnd, clientConfig), tls.Server(serverEnd, serverConfig)
+	done := make(chan error, 1)
+	go func() { done <- server.Handshake() }()
+	if err := client.Handshake(); err != nil {
+		b.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		b.Fatal(err)
+	}
+	buffer := new(bytes.Buffer)
+	clientEnd.memory = memoryConn{out: buffer}
+	serverEnd.memory = memoryConn{in: buffer}
+	return client, server
+}
+
+// switchConn is a pipe for the handshake and memory afterwards.
+type switchConn struct {
+	net.Conn
+	memory net.Conn
+}
+
+func (c *switchConn) Read(p []byte) (int, error) {
+	if c.memory != nil {
+		return c.memory.Read(p)
+	}
+	return c.Conn.Read(p)
+}
+
+func (c *switchConn) Write(p []byte) (int, error) {
+	if c.memory != nil {
+		return c.memory.Write(p)
+	}
+	return c.Conn.Write(p)
+}
+
+func benchmarkStandardRecord(b *testing.B, size int) {
+	client, server := standardPair(b)
+	data, got := make([]byte, size), make([]byte, size)
+	b.SetBytes(int64(size))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := client.Write(data); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := io.ReadFull(server, got); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkHandshake(b *testing.B) {
+	b.Run("tlscore", func(b *testing.B) {
+		clientConfig, serverConfig := costClientConfig(), costServerConfig()
+		b.ReportAllocs()
+		for b.Loop() {
+			client, err := NewClient(clientConfig)
+			if err != nil {
+				b.Fatal(err)
+			}
+			server, err := NewServer(serverConfig)
+			if err != nil {
+				b.Fatal(err)
+			}
+			connectTestPair(b, client, server)
+		}
+	})
+	b.Run("cryptotls", func(b *testing.B) {
+		clientConfig, serverConfig := standardConfigs()
+		b.ReportAllocs()
+		for b.Loop() {
+			near, far := net.Pipe()
+			client, server := tls.Client(near, clientConfig), tls.Server(far, serverConfig)
+			done := make(chan error, 1)
+			go func() { done <- server.Handshake() }()
+			if err := client.Handshake(); err != nil {
+				b.Fatal(err)
+			}
+			if err := <-done; err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

@@ -1,0 +1,651 @@
+package tlscore
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"tlscore.example/tlscore/internal/record"
+	"tlscore.example/tlscore/internal/tlstest"
+	"tlscore.example/tlscore/internal/wire"
+)
+
+// The grid: every state against every input. The tables below are what has to
+// happen; a machine is brought into the state of the column, is given the input
+// of the row, and what it does is put into the same words.
+//
+//	=     accepted, in the same state
+//	-     not taken: nothing was consumed, nothing changed
+//	SH …  accepted, now in the state of that column
+//	xx    failed, for the reason that the legend gives, with that reason's alert
+//	alert failed with the peer's alert, nothing sent
+//	E…    misuse: an error, and nothing changed
+
+const clientGrid = `
+                        Start SH    SHR   EE    CR    Cert  CV    Fin   Conn  Closed Failed Released
+HelloRequest            um    um    um    um    um    um    um    um    um    -      -      -
+ClientHello             um    um    um    um    um    um    um    um    um    -      -      -
+ServerHello             id    EE    EE    um    um    um    um    um    um    -      -      -
+HelloRetryRequest       id    SHR   um    um    um    um    um    um    um    -      -      -
+NewSessionTicket        um    um    um    um    um    um    um    um    =     -      -      -
+EndOfEarlyData          um    um    um    um    um    um    um    um    um    -      -      -
+EncryptedExtensions     um    um    um    CR    um    um    um    um    um    -      -      -
+Certificate             um    um    um    um    CV    CV    um    um    um    -      -      -
+ServerKeyExchange       um    um    um    um    um    um    um    um    um    -      -      -
+CertificateRequest      um    um    um    um    Cert  um    um    um    um    -      -      -
+ServerHelloDone         um    um    um    um    um    um    um    um    um    -      -      -
+CertificateVerify       um    um    um    um    um    um    Fin   um    um    -      -      -
+ClientKeyExchange       um    um    um    um    um    um    um    um    um    -      -      -
+Finished                um    um    um    um    um    um    um    Conn  um    -      -      -
+CertificateStatus       um    um    um    um    um    um    um    um    um    -      -      -
+KeyUpdate               um    um    um    um    um    um    um    um    =     -      -      -
+KeyUpdate(requested)    um    um    um    um    um    um    um    um    =     -      -      -
+MessageHash             um    um    um    um    um    um    um    um    um    -      -      -
+other-messages          um    um    um    um    um    um    um    um    um    -      -      -
+ccs                     SH    =     =     =     =     =     =     =     ur    -      -      -
+protected-ccs           -     -     -     ur    ur    ur    ur    ur    ur    -      -      -
+data                    ur    ur    ur    ur    ur    ur    ur    ur    =     -      -      -
+empty-data              ur    ur    ur    ur    ur    ur    ur    ur    =     -      -      -
+unknown-record          nt    nt    ur    ur    ur    ur    ur    ur    ur    -      -      -
+plaintext-message       id    EE    EE    ur    ur    ur    ur    ur    ur    -      -      -
+plaintext-alert         alert alert alert ur    ur    ur    ur    ur    ur    -      -      -
+alert(fatal)            alert alert alert alert alert alert alert alert alert -      -      -
+alert(close_notify)     alert alert alert alert alert alert alert alert Closed -     -      -
+alert(user_canceled)    SH    =     =     =     =     =     =     =     =     -      -      -
+alert(warning)          SH    =     alert alert alert alert alert alert alert -      -      -
+eof                     tc    tc    tc    tc    tc    tc    tc    tc    Closed -     -      -
+eof-in-record           tc    tc    tc    tc    tc    tc    tc    tc    Closed -     -      -
+Step                    SH    =     =     =     =     =     =     =     =     =      =      =
+Accept                  Ewait Ewait Ewait Ewait Ewait Ewait Ewait Ewait Ewait Ewait  Efail  Erel
+Reject                  rj    rj    rj    rj    rj    rj    rj    rj    rj    rj     Efail  Erel
+Reject(close_notify)    Eclos Eclos Eclos Eclos Eclos Eclos Eclos Eclos Eclos Eclos  Efail  Erel
+Write                   Enot  Enot  Enot  Enot  Enot  Enot  Enot  Enot  =     =      Esame  Erel
+AppendSealed            Enot  Enot  Enot  Enot  Enot  Enot  Enot  Enot  =     =      Esame  Erel
+call-KeyUpdate          Enot  Enot  Enot  Enot  Enot  Enot  Enot  Enot  =     =      Esame  Erel
+CloseWrite              cn    cn    cn    cn    cn    cn    cn    cn    =     =      =      =
+`
+
+const serverGrid = `
+                        CH    ACH   Acc   CHR   Fin   Conn  Closed Failed Released
+HelloRequest            um    um    -     um    um    um    -      -      -
+ClientHello             Fin   Acc   -     Fin   um    um    -      -      -
+ClientHello(no-share)   CHR   Acc   -     ks    um    um    -      -      -
+ServerHello             um    um    -     um    um    um    -      -      -
+HelloRetryRequest       um    um    -     um    um    um    -      -      -
+NewSessionTicket        um    um    -     um    um    um    -      -      -
+EndOfEarlyData          um    um    -     um    um    um    -      -      -
+EncryptedExtensions     um    um    -     um    um    um    -      -      -
+Certificate             um    um    -     um    um    um    -      -      -
+ServerKeyExchange       um    um    -     um    um    um    -      -      -
+CertificateRequest      um    um    -     um    um    um    -      -      -
+ServerHelloDone         um    um    -     um    um    um    -      -      -
+CertificateVerify       um    um    -     um    um    um    -      -      -
+ClientKeyExchange       um    um    -     um    um    um    -      -      -
+Finished                um    um    -     um    Conn  um    -      -      -
+CertificateStatus       um    um    -     um    um    um    -      -      -
+KeyUpdate               um    um    -     um    um    =     -      -      -
+KeyUpdate(requested)    um    um    -     um    um    =     -      -      -
+MessageHash             um    um    -     um    um    um    -      -      -
+other-messages          um    um    -     um    um    um    -      -      -
+ccs                     ur    ur    -     =     =     ur    -      -      -
+protected-ccs           -     -     -     -     ur    ur    -      -      -
+data                    ur    ur    -     ur    ur    =     -      -      -
+empty-data              ur    ur    -     ur    ur    =     -      -      -
+unknown-record          nt    nt    -     ur    ur    ur    -      -      -
+plaintext-message       Fin   Acc   -     Fin   ur    ur    -      -      -
+plaintext-alert         alert alert -     alert alert ur    -      -      -
+alert(fatal)            alert alert -     alert alert alert -      -      -
+alert(close_notify)     alert alert -     alert alert Closed -     -      -
+alert(user_canceled)    =     =     -     =     =     =     -      -      -
+alert(warning)          =     =     -     alert alert alert -      -      -
+eof                     tc    tc    =     tc    tc    Closed -     -      -
+eof-in-record           tc    tc    -     tc    tc    Closed -     -      -
+Step                    =     =     =     =     =     =     =      =      =
+Accept                  Ewait Ewait Fin   Ewait Ewait Ewait Ewait  Efail  Erel
+Reject                  rj    rj    rj    rj    rj    rj    rj     Efail  Erel
+Reject(close_notify)    Eclos Eclos Eclos Eclos Eclos Eclos Eclos  Efail  Erel
+Write                   Enot  Enot  Enot  Enot  =     =     =      Esame  Erel
+AppendSealed            Enot  Enot  Enot  Enot  =     =     =      Esame  Erel
+call-KeyUpdate          Enot  Enot  Enot  Enot  =     =     =      Esame  Erel
+CloseWrite              cn    cn    cn    cn    =     =     =      =      =
+`
+
+// gridReasons is the legend of the failures.
+var gridReasons = map[Reason]string{
+	ReasonUnexpectedMessage: "um",
+	ReasonUnexpectedRecord:  "ur",
+	ReasonNotTLS:            "nt",
+	ReasonSessionIDMismatch: "id", // a ServerHello made without the ClientHello
+	ReasonMissingKeyShare:   "ks",
+	ReasonTransportClosed:   "tc",
+	ReasonRejected:          "rj",
+	ReasonCanceled:          "cn",
+}
+
+var gridErrors = map[error]string{
+	ErrNotReady:     "Enot",
+	ErrWriteClosed:  "Eclosed",
+	ErrNotWaiting:   "Ewait",
+	ErrFailed:       "Efail",
+	ErrReleased:     "Erel",
+	ErrNoErrorAlert: "Eclos",
+}
+
+// column is a state to start from.
+type column struct {
+	state State
+	make  func(*testing.T) *rig
+}
+
+func clientColumn(s State) column {
+	return column{s, func(t *testing.T) *rig { return newClientRig(t).bring(s) }}
+}
+
+func serverColumn(s State) column {
+	return column{s, func(t *testing.T) *rig { return newServerRig(t).bring(s) }}
+}
+
+var clientColumns = map[string]column{
+	"Start":    clientColumn(StateClientStart),
+	"SH":       clientColumn(StateWaitServerHello),
+	"SHR":      clientColumn(StateWaitServerHelloRetry),
+	"EE":       clientColumn(StateWaitEncryptedExtensions),
+	"CR":       clientColumn(StateWaitCertificateOrRequest),
+	"Cert":     clientColumn(StateWaitCertificate),
+	"CV":       clientColumn(StateWaitCertificateVerify),
+	"Fin":      clientColumn(StateWaitServerFinished),
+	"Conn":     clientColumn(StateConnected),
+	"Closed":   clientColumn(StateClosed),
+	"Failed":   clientColumn(StateFailed),
+	"Released": clientColumn(StateReleased),
+}
+
+var serverColumns = map[string]column{
+	"CH":       serverColumn(StateWaitClientHello),
+	"ACH":      {StateWaitClientHello, newAcceptorRig},
+	"Acc":      {StateWaitAccept, func(t *testing.T) *rig { return newAcceptorRig(t).bring(StateWaitAccept) }},
+	"CHR":      serverColumn(StateWaitClientHelloRetry),
+	"Fin":      serverColumn(StateWaitClientFinished),
+	"Conn":     serverColumn(StateConnected),
+	"Closed":   serverColumn(StateClosed),
+	"Failed":   serverColumn(StateFailed),
+	"Released": serverColumn(StateReleased),
+}
+
+// send is an input that the peer sends.
+func sends(f func(*rig)) func(*rig) string {
+	return func(r *rig) string {
+		f(r)
+		return r.deliver()
+	}
+}
+
+func sendsMessage(build func(*tlstest.Peer) []byte) func(*rig) string {
+	return sends(func(r *rig) { r.p.Send(build(r.p)) })
+}
+
+func sendsType(t wire.HandshakeType) func(*rig) string {
+	return sendsMessage(func(*tlstest.Peer) []byte { return tlstest.Message(t) })
+}
+
+// calls is an input that the application gives.
+func calls(f func(*Machine) error) func(*rig) string {
+	return func(r *rig) string {
+		state, failed := r.m.State(), r.m.Err()
+		if err := f(r.m); err != nil {
+			if r.m.State() != state || r.m.Err() != failed || len(r.m.Output()) > 0 {
+				r.Errorf("misuse has changed the machine: %v, %v, %d bytes of output", r.m.State(), r.m.Err(), len(r.m.Output()))
+			}
+			if err == failed && state == StateFailed {
+				return "Esame"
+			}
+			return gridErrors[err]
+		}
+		r.step(nil)
+		return r.outcome(state)
+	}
+}
+
+// gridInputs are the rows.
+var gridInputs = map[string]func(*rig) string{
+	"HelloRequest":          sendsType(wire.TypeHelloRequest),
+	"ClientHello":           sendsMessage(clientHelloOf),
+	"ClientHello(no-share)": sends(func(r *rig) { r.p.Shares = []wire.NamedGroup{}; r.p.Send(r.p.ClientHello()) }),
+	"ServerHello":           sendsMessage((*tlstest.Peer).ServerHello),
+	"HelloRetryRequest": sendsMessage(func(p *tlstest.Peer) []byte {
+		p.Group = wire.GroupP256
+		return p.HelloRetryRequest()
+	}),
+	"NewSessionTicket":     sendsMessage((*tlstest.Peer).NewSessionTicket),
+	"EndOfEarlyData":       sendsType(wire.TypeEndOfEarlyData),
+	"EncryptedExtensions":  sendsMessage((*tlstest.Peer).EncryptedExtensions),
+	"Certificate":          sendsMessage((*tlstest.Peer).CertificateMessage),
+	"ServerKeyExchange":    sendsType(wire.TypeServerKeyExchange),
+	"CertificateRequest":   sendsMessage((*tlstest.Peer).CertificateRequest),
+	"ServerHelloDone":      sendsType(wire.TypeServerHelloDone),
+	"CertificateVerify":    sendsMessage(certificateVerifyOf),
+	"ClientKeyExchange":    sendsType(wire.TypeClientKeyExchange),
+	"Finished":             sends(func(r *rig) { r.p.Send(r.p.Finished()) }),
+	"CertificateStatus":    sendsType(wire.TypeCertificateStatus),
+	"KeyUpdate":            sends(func(r *rig) { r.p.SendRecord(record.TypeHandshake, r.p.KeyUpdate(0)) }),
+	"KeyUpdate(requested)": sends(func(r *rig) { r.p.SendRecord(record.TypeHandshake, r.p.KeyUpdate(1)) }),
+	"MessageHash":          sendsType(wire.TypeMessageHash),
+
+	"ccs": sends(func(r *rig) { r.p.SendCCS() }),
+	"protected-ccs": sends(func(r *rig) {
+		if r.p.Epoch() != tlstest.Plaintext {
+			r.p.SendRecord(record.TypeChangeCipherSpec, []byte{1})
+		}
+	}),
+	"data":              sends(func(r *rig) { r.p.SendRecord(record.TypeApplicationData, []byte("data")) }),
+	"empty-data":        sends(func(r *rig) { r.p.SendRecord(record.TypeApplicationData, nil) }),
+	"unknown-record":    sends(func(r *rig) { r.p.SendRecord(24, []byte("heartbeat")) }),
+	"plaintext-message": sends(sendPlainMessage),
+	"plaintext-alert":   sends(func(r *rig) { r.p.SendPlain(record.TypeAlert, []byte{2, 80}) }),
+
+	"alert(fatal)":         sends(func(r *rig) { r.p.SendAlert(2, byte(AlertHandshakeFailure)) }),
+	"alert(close_notify)":  sends(func(r *rig) { r.p.SendAlert(1, byte(AlertCloseNotify)) }),
+	"alert(user_canceled)": sends(func(r *rig) { r.p.SendAlert(1, byte(AlertUserCanceled)) }),
+	"alert(warning)":       sends(func(r *rig) { r.p.SendAlert(1, byte(AlertUnrecognizedName)) }),
+
+	"eof": func(r *rig) string {
+		state := r.m.State()
+		r.m.EOF()
+		r.step(nil)
+		if state == StateClosed || state == StateFailed || state == StateReleased {
+			return "-"
+		}
+		return r.outcome(state)
+	},
+	"eof-in-record": func(r *rig) string {
+		r.p.SendAlert(2, 80)
+		state, b := r.m.State(), r.p.Take()
+		r.m.EOF()
+		if _, n := r.step(b[:len(b)-1]); n > 0 {
+			r.Errorf("took %d bytes of a partial record", n)
+		}
+		if out := r.outcome(state); out != "=" {
+			return out
+		}
+		return "-"
+	},
+
+	"Step":                 calls(func(*Machine) error { return nil }),
+	"Accept":               calls(func(m *Machine) error { return m.Accept(testServerConfig()) }),
+	"Reject":               calls(func(m *Machine) error { return m.Reject(AlertAccessDenied) }),
+	"Reject(close_notify)": calls(func(m *Machine) error { return m.Reject(AlertCloseNotify) }),
+	"Write": calls(func(m *Machine) error {
+		_, err := m.Write([]byte("data"))
+		return err
+	}),
+	"AppendSealed": calls(func(m *Machine) error {
+		_, n, err := m.AppendSealed(make([]byte, 0, 100), []byte("data"))
+		if err == nil && n != 4 {
+			err = fmt.Errorf("took %d", n)
+		}
+		return err
+	}),
+	"call-KeyUpdate": calls(func(m *Machine) error { return m.KeyUpdate(true) }),
+	"CloseWrite":     calls(func(m *Machine) error { m.CloseWrite(); return nil }),
+}
+
+// clientHelloOf builds the ClientHello of a client, or a copy of the one that a
+// server has received.
+func clientHelloOf(p *tlstest.Peer) []byte {
+	p.Shares = nil
+	return p.ClientHello()
+}
+
+// certificateVerifyOf builds the message for a client too, which has no
+// certificate in these tests.
+func certificateVerifyOf(p *tlstest.Peer) []byte {
+	if p.Certificate.PrivateKey == nil {
+		return tlstest.Message(wire.TypeCertificateVerify, 4, 3, 0, 0)
+	}
+	return p.CertificateVerify()
+}
+
+// sendPlainMessage sends a hello in the clear, whatever the keys.
+func sendPlainMessage(r *rig) {
+	if r.p.Epoch() == tlstest.Plaintext {
+		if r.client {
+			r.p.Send(r.p.ServerHello())
+		} else {
+			r.p.Send(clientHelloOf(r.p))
+		}
+		return
+	}
+	r.p.SendPlain(record.TypeHandshake, tlstest.Message(wire.TypeFinished, make([]byte, 32)...))
+}
+
+// deliver gives the machine what the peer has sent, all at once, and says what
+// became of it.
+func (r *rig) deliver() string {
+	state, before := r.m.State(), r.m.Err()
+	b := r.p.Take()
+	if len(b) == 0 {
+		return "-"
+	}
+	reading := len(r.p.Got)
+	if _, n := r.step(b); n == 0 && state == r.m.State() {
+		if r.m.Err() != before || len(r.p.Got) > reading {
+			r.Errorf("what was not taken has changed the machine")
+		}
+		return "-"
+	} else if n < len(b) && r.m.State() != StateFailed {
+		r.Errorf("%d bytes of %d were taken", n, len(b))
+	}
+	return r.outcome(state)
+}
+
+// outcome says what became of a machine that was in that state.
+func (r *rig) outcome(before State) string {
+	now := r.m.State()
+	if now == before {
+		return "="
+	}
+	var remote *RemoteAlert
+	switch {
+	case errors.As(r.m.Err(), &remote):
+		if len(r.p.Alerts()) > 0 {
+			r.Errorf("answered an alert with %v", r.p.Alerts())
+		}
+		return "alert"
+	case now == StateFailed:
+		r.wantFailed(reasonOf(r.m.Err()))
+		return gridReasons[reasonOf(r.m.Err())]
+	}
+	columns := clientColumns
+	if !r.client {
+		columns = serverColumns
+	}
+	for name, c := range columns {
+		if c.state == now && name != "ACH" {
+			return name
+		}
+	}
+	return now.String()
+}
+
+// eachCell parses a grid.
+func eachCell(t *testing.T, grid string, f func(row, col, want string)) {
+	lines := strings.Split(strings.TrimSpace(grid), "\n")
+	cols := strings.Fields(lines[0])
+	for _, line := range lines[1:] {
+		cells := strings.Fields(line)
+		if len(cells) != len(cols)+1 {
+			t.Fatalf("row %q has %d cells for %d columns", cells[0], len(cells)-1, len(cols))
+		}
+		for i, want := range cells[1:] {
+			f(cells[0], cols[i], want)
+		}
+	}
+}
+
+func TestGrid(t *testing.T) {
+	for _, role := range []struct {
+		name    string
+		grid    string
+		columns map[string]column
+	}{
+		{"client", clientGrid, clientColumns},
+		{"server", serverGrid, serverColumns},
+	} {
+		seen := make(map[string]bool)
+		eachCell(t, role.grid, func(row, col, want string) {
+			t.Run(role.name+"/"+col+"/"+row, func(t *testing.T) {
+				seen[row+" "+col] = true
+				c, ok := role.columns[col]
+				if !ok {
+					t.Fatal("unknown column")
+				}
+				if row == "other-messages" {
+					testOtherMessages(t, c, want)
+					return
+				}
+				input := gridInputs[row]
+				if input == nil {
+					t.Fatal("unknown row")
+				}
+				r := c.make(t)
+				if got := input(r); got != want {
+					t.Errorf("got %s (%v), want %s", got, r.m.Err(), want)
+				}
+			})
+		})
+		for row := range gridInputs {
+			for col := range role.columns {
+				if !seen[row+" "+col] && !(role.name == "client" && row == "ClientHello(no-share)") {
+					t.Errorf("%s: no expectation for %s in %s", role.name, row, col)
+				}
+			}
+		}
+	}
+}
+
+// testOtherMessages tries all the types that have no name.
+func testOtherMessages(t *testing.T, c column, want string) {
+	ended := want == "-"
+	r := c.make(t)
+	for i := range 256 {
+		typ := wire.HandshakeType(i)
+		if !strings.HasPrefix(typ.String(), "HandshakeType") {
+			continue
+		}
+		if !ended && c.state > StateWaitServerHello && i%16 != 3 && testing.Short() {
+			continue
+		}
+		if !ended && i > 3 {
+			r = c.make(t)
+		}
+		if got := sendsType(typ)(r); got != want {
+			t.Errorf("type %d: got %s (%v), want %s", i, got, r.m.Err(), want)
+		}
+	}
+}
+
+// The columns of the grid are all the states of each role's table, and those
+// that have no rules; and its rows are all inputs that a rule can be about.
+func TestGridIsComplete(t *testing.T) {
+	rows := map[input]string{
+		inputStart:               "Step",
+		inputAccept:              "Accept",
+		inputChangeCipherSpec:    "ccs",
+		inputApplicationData:     "data",
+		inputClientHello:         "ClientHello",
+		inputServerHello:         "ServerHello",
+		inputHelloRetryRequest:   "HelloRetryRequest",
+		inputEncryptedExtensions: "EncryptedExtensions",
+		inputCertificateRequest:  "CertificateRequest",
+		inputCertificate:         "Certificate",
+		inputCertificateVerify:   "CertificateVerify",
+		inputFinished:            "Finished",
+		inputNewSessionTicket:    "NewSessionTicket",
+		inputKeyUpdate:           "KeyUpdate",
+		inputEndOfEarlyData:      "EndOfEarlyData",
+		inputUnknownMessage:      "other-messages",
+	}
+	for in := inputNone + 1; in < numInputs; in++ {
+		if rows[in] == "" {
+			t.Errorf("no row for the input %v", in)
+		}
+	}
+	for _, role := range []struct {
+		name    string
+		grid    string
+		rules   *ruleTable
+		columns map[string]column
+	}{
+		{"client", clientGrid, &clientRules13, clientColumns},
+		{"server", serverGrid, &serverRules13, serverColumns},
+	} {
+		want := make(map[string]string)
+		eachCell(t, role.grid, func(row, col, cell string) { want[row+" "+col] = cell })
+		for s := stateNone; s < numStates; s++ {
+			var name string
+			for col, c := range role.columns {
+				if c.state == s && col != "ACH" {
+					name = col
+				}
+			}
+			ended := s == StateClosed || s == StateFailed || s == StateReleased
+			if (len(role.rules[s]) > 0 || ended) != (name != "") {
+				t.Errorf("%s: state %v has %d rules, and the column %q", role.name, s, len(role.rules[s]), name)
+			}
+			if len(role.rules[s]) == 0 {
+				continue
+			}
+			for in, row := range rows {
+				cell := want[row+" "+name]
+				if s == StateClientStart && in != inputStart {
+					continue // the Step that brings the input starts first
+				}
+				rule := role.rules.find(s, in)
+				accepted := cell != "-" && cell == strings.ToUpper(cell[:1])+cell[1:]
+				switch {
+				case in == inputStart && s != StateClientStart:
+				case in == inputAccept && s != StateWaitAccept:
+				case s == StateWaitAccept && in != inputAccept:
+					// Nothing is taken while an answer is owed.
+				case (rule != nil) != accepted:
+					t.Errorf("%s: %v in %v: the table has a rule: %v; the grid says %q", role.name, in, s, rule != nil, cell)
+				case rule == nil && cell != "um" && cell != "ur":
+					t.Errorf("%s: %v in %v has no rule, and the grid says %q", role.name, in, s, cell)
+				}
+			}
+		}
+	}
+}
+
+// edge is a transition.
+type edge struct {
+	from State
+	on   input
+	to   State
+}
+
+// watch makes a machine note the transitions of its rules.
+func watch(m *Machine, edges map[edge]bool) {
+	table := *m.rules
+	for s := range table {
+		table[s] = slices.Clone(table[s])
+		for i := range table[s] {
+			r := table[s][i]
+			do := r.do
+			table[s][i].do = func(m *Machine, msg []byte) (State, error) {
+				from := m.state
+				to, err := do(m, msg)
+				if err == nil {
+					edges[edge{from, r.on, to}] = true
+				}
+				return to, err
+			}
+		}
+	}
+	m.rules = &table
+}
+
+// Every transition that a rule allows does happen.
+func TestEveryEdge(t *testing.T) {
+	for _, role := range []struct {
+		name  string
+		rules *ruleTable
+		walks []func(*testing.T, map[edge]bool)
+	}{
+		{"client", &clientRules13, []func(*testing.T, map[edge]bool){
+			walk(newClientRig, StateConnected),
+			walk(newClientRig, StateWaitServerHelloRetry),
+			walk(newClientRig, StateWaitCertificate),
+		}},
+		{"server", &serverRules13, []func(*testing.T, map[edge]bool){
+			walk(newServerRig, StateConnected),
+			walk(newServerRig, StateWaitClientHelloRetry),
+			walkAcceptor(StateWaitClientFinished),
+			walkAcceptor(StateWaitClientHelloRetry),
+		}},
+	} {
+		edges := make(map[edge]bool)
+		for _, w := range role.walks {
+			w(t, edges)
+		}
+		for s, rules := range role.rules {
+			for _, r := range rules {
+				for to := range numStates {
+					if e := (edge{State(s), r.on, to}); r.to.has(to) != edges[e] {
+						t.Errorf("%s: %v on %v to %v: in the table %v, seen %v", role.name, e.from, e.on, e.to, r.to.has(to), edges[e])
+					}
+				}
+			}
+		}
+	}
+}
+
+// walk leads a machine to Connected by way of a state, with a change_cipher_spec
+// wherever one may come, and then through what may come afterwards.
+func walk(make func(*testing.T, ...func(*Config)) *rig, via State) func(*testing.T, map[edge]bool) {
+	return func(t *testing.T, edges map[edge]bool) {
+		finishWalk(make(t), edges, via)
+	}
+}
+
+// walkAcceptor is walk for an acceptor.
+func walkAcceptor(via State) func(*testing.T, map[edge]bool) {
+	return func(t *testing.T, edges map[edge]bool) {
+		r := newAcceptorRig(t)
+		watch(r.m, edges)
+		if via == StateWaitClientHelloRetry {
+			r.p.Shares = []wire.NamedGroup{}
+		}
+		r.send(r.p.ClientHello())
+		r.wantState(StateWaitAccept)
+		if err := r.m.Accept(testServerConfig()); err != nil {
+			t.Fatal(err)
+		}
+		r.wantState(via)
+	}
+}
+
+func finishWalk(r *rig, edges map[edge]bool, via State) {
+	r.Helper()
+	path := serverPath
+	if r.client {
+		path = clientPath
+	}
+	watch(r.m, edges)
+	ccs := func() {
+		if s := r.m.State(); r.m.rules.find(s, inputChangeCipherSpec) != nil {
+			r.p.SendCCS()
+			r.run()
+			r.wantState(s)
+		}
+	}
+	for _, step := range path {
+		switch {
+		case via == StateWaitServerHelloRetry && r.m.State() == StateWaitServerHello:
+			r.p.Group = wire.GroupP256
+			r.send(r.p.HelloRetryRequest())
+		case via == StateWaitCertificate && r.m.State() == StateWaitCertificateOrRequest:
+			r.send(r.p.CertificateRequest())
+		case via == StateWaitClientHelloRetry && r.m.State() == StateWaitClientHello:
+			r.p.Shares = []wire.NamedGroup{}
+			r.send(r.p.ClientHello())
+		}
+		ccs()
+		step.do(r)
+		r.wantState(step.to)
+		ccs()
+	}
+	r.p.SendRecord(record.TypeApplicationData, []byte("data"))
+	r.p.Send(r.p.KeyUpdate(1))
+	if r.client {
+		r.p.SendRecord(record.TypeHandshake, r.p.NewSessionTicket())
+	}
+	r.run()
+	r.wantState(StateConnected)
+	if !bytes.Equal(r.data, []byte("data")) {
+		r.Fatalf("received %q", r.data)
+	}
+}

@@ -1,0 +1,212 @@
+package netconn
+
+import (
+	"io"
+	"net"
+	"time"
+)
+
+// Linger says how a connection is closed. Bytes that arrive after a close, or
+// were not read before it, make a kernel answer with a reset, and a reset can
+// destroy what the peer has not read yet: our alert. So the writing direction of
+// the transport is shut down first, then what still comes is read and dropped,
+// until the peer closes or a limit is reached, and only then the transport is
+// closed. All of that happens in the background.
+//
+// It is done when this side has sent an alert or a close_notify to a peer that
+// may still be sending. After the peer's own end, or when the transport is
+// broken, there is nothing to wait for. A connection that is closed without a
+// failure over a transport that has no CloseWrite method is not waited for.
+type Linger struct {
+	// Timeout is how long the peer gets. Zero means DefaultLingerTimeout; when
+	// it is negative, the transport is closed as soon as everything is sent.
+	Timeout time.Duration
+	// Bytes is how much of its data is dropped. Zero means DefaultLingerBytes.
+	Bytes int64
+}
+
+// The defaults of [Linger]: time for a few round trips, and more bytes than
+// kernels usually have in flight.
+const (
+	DefaultLingerTimeout = 2 * time.Second
+	DefaultLingerBytes   = 16 << 20
+)
+
+const (
+	// flushTimeout bounds the sending of an alert or a close_notify, with what
+	// was queued before it. crypto/tls gives as much.
+	flushTimeout = 5 * time.Second
+	// closePatience is how long Close waits for that. When the peer does not
+	// read, it is done in the background.
+	closePatience = 200 * time.Millisecond
+)
+
+func (l Linger) withDefaults() Linger {
+	if l.Timeout == 0 {
+		l.Timeout = DefaultLingerTimeout
+	}
+	if l.Bytes == 0 {
+		l.Bytes = DefaultLingerBytes
+	}
+	return l
+}
+
+// SetLinger changes how c is closed. It has to come before any other call but
+// those to SetLinger.
+func (c *Conn) SetLinger(l Linger) { c.linger = l }
+
+// lastWords say how a connection ends.
+type lastWords struct {
+	notify bool   // queue close_notify
+	linger bool   // something was said that has to arrive
+	plain  string // to be sent last, in the clear
+}
+
+// Close closes the connection: it sends what a Write was interrupted in, if any,
+// and close_notify, then closes the transport as [Linger] says. All that is
+// bounded, by 5 seconds for the sending and by the limits of Linger after it; the
+// bytes are usually sent when Close returns, but it waits for a peer that does
+// not read only a moment, the rest happens in the background.
+//
+// Calls that wait in another goroutine return net.ErrClosed, as do all that come
+// later, a second Close among them.
+func (c *Conn) Close() error {
+	c.mu.Lock()
+	if c.closed.Swap(true) {
+		c.mu.Unlock()
+		return net.ErrClosed
+	}
+	begun := c.started.Load()
+	kept := c.cause != nil // the transport, by plainHTTP
+	flushed := c.endLocked(net.ErrClosed, lastWords{
+		notify: begun && !kept,
+		linger: begun && (kept || canCloseWrite(c.transport)),
+	})
+	c.mu.Unlock()
+
+	patience := time.NewTimer(closePatience)
+	defer patience.Stop()
+	select {
+	case <-flushed:
+	case <-patience.C:
+	}
+	return nil
+}
+
+// end ends the connection, once: everything returns cause from now on, calls
+// that wait do so too, and the transport is closed. What is returned is closed
+// itself when the output is sent, or will not be.
+func (c *Conn) end(cause error, last lastWords) <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.endLocked(cause, last)
+}
+
+func (c *Conn) endLocked(cause error, last lastWords) <-chan struct{} {
+	if c.flushed != nil {
+		return c.flushed
+	}
+	if c.cause == nil {
+		c.cause = cause
+	}
+	c.flushed = make(chan struct{})
+	c.interrupt()
+	go c.finish(last)
+	return c.flushed
+}
+
+// finish sends what is left, closes the transport and hands back all memory. It
+// needs both halves of the machine, one after the other; whoever was in them is
+// on the way out. Should a callback of the application keep one, then at least
+// the transport is closed in time.
+func (c *Conn) finish(last lastWords) {
+	linger := c.linger.withDefaults()
+	limit := time.AfterFunc(flushTimeout+max(0, linger.Timeout), func() { c.transport.Close() })
+	defer limit.Stop()
+
+	sent := c.sayLast(last)
+	if sent && last.linger && linger.Timeout > 0 && !c.readEnded.Load() {
+		closeWrite(c.transport)
+		close(c.flushed)
+		c.drain(linger)
+		c.transport.Close()
+	} else {
+		c.transport.Close()
+		close(c.flushed)
+	}
+	c.recv.Lock()
+	defer c.recv.Unlock()
+	c.send.Lock()
+	defer c.send.Unlock()
+	c.in.release()
+	c.data = nil
+	if c.machine != nil {
+		c.machine.Release()
+	}
+}
+
+// sayLast sends the rest of the output and what comes after it.
+func (c *Conn) sayLast(last lastWords) (sent bool) {
+	c.send.Lock()
+	defer c.send.Unlock()
+	// Whoever wrote has left, so none of them can get hold of this deadline.
+	if c.transport.SetWriteDeadline(time.Now().Add(flushTimeout)) != nil {
+		return false
+	}
+	if c.machine != nil {
+		if last.notify {
+			c.machine.CloseWrite()
+		}
+		c.flush()
+		if len(c.machine.Output()) > 0 {
+			return false
+		}
+	}
+	if last.plain == "" {
+		return true
+	}
+	_, err := io.WriteString(c.transport, last.plain)
+	return err == nil
+}
+
+// drain reads and drops what the peer still sends, until it closes.
+func (c *Conn) drain(l Linger) {
+	c.awaitReaders()
+	if c.transport.SetReadDeadline(time.Now().Add(l.Timeout)) != nil {
+		return
+	}
+	var in inbox
+	defer in.release()
+	for left := l.Bytes; left > 0; {
+		if in.readFrom(c.transport) != nil {
+			return
+		}
+		n := len(in.bytes())
+		in.consume(n)
+		left -= int64(n)
+	}
+}
+
+// awaitReaders waits until those who were reading have left, so that none of
+// them can get hold of another deadline. There will be no new ones.
+func (c *Conn) awaitReaders() {
+	c.recv.Lock()
+	defer c.recv.Unlock()
+	c.in.release()
+	c.data = nil
+}
+
+// closeWriter is what a transport has that can end its writing direction alone:
+// *net.TCPConn, *net.UnixConn, and connections made of them.
+type closeWriter interface{ CloseWrite() error }
+
+func canCloseWrite(conn net.Conn) bool {
+	_, ok := conn.(closeWriter)
+	return ok
+}
+
+func closeWrite(conn net.Conn) {
+	if half, ok := conn.(closeWriter); ok {
+		half.CloseWrite()
+	}
+}

@@ -198,13 +198,9 @@ func (b *Outbound) Bytes() []byte {
 	return b.buf[b.off:len(b.buf):len(b.buf)]
 }
 
-// Discard drops the oldest n bytes, which were sent. It panics when n is
-// negative or more than Len.
+// Discard drops the oldest n bytes, which were sent; more than Len means all.
 func (b *Outbound) Discard(n int) {
-	if n < 0 || n > b.Len() {
-		panic("tlscore: more bytes were sent than there were")
-	}
-	b.off += n
+	b.off += max(0, min(n, b.Len()))
 	b.lent = false
 	b.handBackRetired()
 	if b.off == len(b.buf) {

@@ -2,8 +2,6 @@ package tlscore
 
 import (
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
@@ -88,14 +86,13 @@ const maxRSABits = 8192
 
 // checkLeafKey refuses keys that no signature scheme of TLS 1.3 suits.
 func checkLeafKey(leaf *x509.Certificate) error {
-	switch key := leaf.PublicKey.(type) {
-	case *rsa.PublicKey:
-		if key.N.BitLen() > maxRSABits {
-			return violationf(ReasonUnsupportedCertificate, "RSA key of %d bits", key.N.BitLen())
+	if key, ok := leaf.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > maxRSABits {
+		return violationf(ReasonUnsupportedCertificate, "RSA key of %d bits", key.N.BitLen())
+	}
+	for i := range schemes {
+		if schemes[i].suits(leaf.PublicKey) {
+			return nil
 		}
-		return nil
-	case *ecdsa.PublicKey, ed25519.PublicKey:
-		return nil
 	}
 	return violationf(ReasonUnsupportedCertificate, "%s", leaf.PublicKeyAlgorithm)
 }

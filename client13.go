@@ -225,6 +225,10 @@ func checkServerVersion(hello *wire.ServerHello) error {
 	if hello.SupportedVersion != wire.VersionTLS13 {
 		return violationf(ReasonVersionNotOffered, "%s", hello.SupportedVersion)
 	}
+	// "A client which receives a TLS 1.3 Server Hello with a legacy_version value
+	// not equal to 0x0303 MUST abort the handshake with a "protocol_version"
+	// alert."
+	// RFC 9846, Section 4.2.3.
 	if hello.LegacyVersion != wire.VersionTLS12 {
 		return violationf(ReasonLegacyVersion, "%s", hello.LegacyVersion)
 	}
@@ -284,8 +288,8 @@ func clientHelloRetryRequest(m *Machine, msg []byte) (State, error) {
 		}
 	}
 	if retry.Has(wire.ExtCookie) {
-		// "clients MUST copy the contents of the extension received in the
-		// HelloRetryRequest into a "cookie" extension in the new ClientHello"
+		// "the client MUST copy the contents of the extension received in the
+		// HelloRetryRequest into a "cookie" extension in the new ClientHello."
 		// https://www.rfc-editor.org/rfc/rfc8446#section-4.2.2
 		c.hello.Cookie = bytes.Clone(retry.Cookie)
 		c.hello.Extensions = append(c.hello.Extensions, wire.Extension{Type: wire.ExtCookie})
@@ -532,8 +536,10 @@ func clientFinished(m *Machine, msg []byte) (State, error) {
 		return 0, err
 	}
 	if c.certificateRequested {
-		// "If the client declines to authenticate, it MUST send a Certificate
-		// message containing no certificates": see RFC 8446, Section 4.4.2.
+		// "If the server requests client authentication but no suitable
+		// certificate is available, the client MUST send a Certificate message
+		// containing no certificates"
+		// https://www.rfc-editor.org/rfc/rfc8446#section-4.4.2
 		m.emit(&wire.Certificate{})
 	}
 	m.emit(&wire.Finished{VerifyData: c.clientSecret.Finished(nil, c.hash())})

@@ -62,9 +62,12 @@ func carry(from, to *Machine, wire []byte) []byte {
 	}
 }
 
+// testWire has room for everything that one carry moves.
+var testWire = make([]byte, 0, 1<<16)
+
 func connectTestPair(t testing.TB, client, server *Machine) {
 	t.Helper()
-	wire := make([]byte, 0, 1<<16)
+	wire := testWire
 	client.Step(nil)
 	for client.State() != StateConnected || server.State() != StateConnected {
 		carry(client, server, wire)

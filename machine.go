@@ -72,7 +72,7 @@ func NewClient(cfg *Config) (*Machine, error) {
 	if cfg.ServerName == "" && !cfg.InsecureSkipVerify {
 		return nil, errors.New("tlscore: config: a client needs ServerName, or InsecureSkipVerify")
 	}
-	m := newMachine(&clientRules13, StateClientStart, &d.limits, cfg.Allocator)
+	m := newMachine(&clientRules13, StateClientStart, &d.limits)
 	m.configure(cfg, d)
 	m.client = new(clientHandshake)
 	return m, nil
@@ -85,7 +85,7 @@ func NewServer(cfg *Config) (*Machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := newServer(&d.limits, cfg.Allocator)
+	m := newServer(&d.limits)
 	m.configure(cfg, d)
 	return m, nil
 }
@@ -102,17 +102,17 @@ func NewAcceptor(limits Limits) (*Machine, error) {
 	if err := new(Config).checkPlatform(nil); err != nil {
 		return nil, err
 	}
-	return newServer(&limits, nil), nil
+	return newServer(&limits), nil
 }
 
-func newServer(limits *Limits, a Allocator) *Machine {
-	m := newMachine(&serverRules13, StateWaitClientHello, limits, a)
+func newServer(limits *Limits) *Machine {
+	m := newMachine(&serverRules13, StateWaitClientHello, limits)
 	m.server = new(serverHandshake)
 	m.hello = new(receivedHello)
 	return m
 }
 
-func newMachine(rules *ruleTable, start State, limits *Limits, a Allocator) *Machine {
+func newMachine(rules *ruleTable, start State, limits *Limits) *Machine {
 	m := &Machine{
 		rules: rules,
 		state: start,
@@ -120,23 +120,21 @@ func newMachine(rules *ruleTable, start State, limits *Limits, a Allocator) *Mac
 		in:    &receiver{limits: limits, first: true},
 		out:   &sender{limits: limits, err: ErrNotReady, version: recordVersion},
 	}
-	m.setAllocator(a)
 	return m
 }
 
-func (m *Machine) setAllocator(a Allocator) {
-	m.in.allocator = a
-	m.out.out.Allocator = a
-}
-
-// configure gives the machine its config.
+// configure gives the machine its config. The receiving half holds no buffer
+// when it does.
 func (m *Machine) configure(cfg *Config, d *derived) {
 	m.cfg, m.d = cfg, d
-	m.in.limits = &d.limits
+	m.in.limits, m.in.allocator = &d.limits, cfg.Allocator
 	m.out.lock()
 	defer m.out.unlock()
 	m.out.limits = &d.limits
 	m.out.trace = cfg.Trace
+	if m.out.out.Len() == 0 { // else a CloseWrite has just come between
+		m.out.out.Allocator = cfg.Allocator
+	}
 }
 
 func deriveFor(cfg *Config) (*derived, error) {
@@ -252,7 +250,6 @@ func (m *Machine) Accept(cfg *Config) error {
 	if err != nil {
 		return err
 	}
-	m.setAllocator(cfg.Allocator) // no buffer is held in this state
 	m.configure(cfg, d)
 	m.step(inputAccept, nil)
 	return nil
@@ -367,8 +364,8 @@ func (m *Machine) Output() []byte {
 	return m.out.out.Bytes()
 }
 
-// Sent says that the first n bytes of Output are sent. It panics when n is more
-// than there was: that would hide a broken driver.
+// Sent says that the first n bytes of Output are sent; more than there is means
+// all of it.
 func (m *Machine) Sent(n int) {
 	m.out.lock()
 	defer m.out.unlock()
@@ -388,6 +385,7 @@ func (m *Machine) AppendOutput(dst []byte) []byte {
 func (m *Machine) Release() {
 	m.out.lock()
 	m.out.wipe()
+	m.out.trace = nil
 	m.out.out.Release()
 	m.out.failed, m.out.err = true, ErrReleased
 	m.out.unlock()
@@ -434,13 +432,19 @@ func (m *Machine) fail(err error) {
 
 // inState notes the state in an error.
 func inState(err error, s State) error {
+	var noted *State
 	switch err := err.(type) {
 	case *ProtocolError:
-		err.State = s
+		noted = &err.State
 	case *RemoteAlert:
-		err.State = s
+		noted = &err.State
 	case *LocalError:
-		err.State = s
+		noted = &err.State
+	}
+	// An error that was found while sending has its state, and a writer may be
+	// reading it.
+	if noted != nil && *noted == stateNone {
+		*noted = s
 	}
 	return err
 }

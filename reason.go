@@ -145,7 +145,7 @@ var reasons = [numReasons]reasonInfo{
 	ReasonMissingExtension:     {name: "MissingExtension", alert: AlertMissingExtension, text: "mandatory extension is missing", ref: "RFC 8446, Section 9.2"},
 
 	ReasonUnsupportedVersion:            {name: "UnsupportedVersion", alert: AlertProtocolVersion, text: "no TLS version in common", ref: "RFC 8446, Section 4.2.1"},
-	ReasonLegacyVersion:                 {name: "LegacyVersion", alert: AlertIllegalParameter, text: "ServerHello.legacy_version is not TLS 1.2", ref: "RFC 8446, Section 4.1.3"},
+	ReasonLegacyVersion:                 {name: "LegacyVersion", alert: AlertProtocolVersion, text: "ServerHello.legacy_version is not TLS 1.2", ref: "RFC 9846, Section 4.2.3"},
 	ReasonVersionNotOffered:             {name: "VersionNotOffered", alert: AlertIllegalParameter, text: "the server chose a version that was not offered", ref: "RFC 8446, Section 4.2.1"},
 	ReasonDowngrade:                     {name: "Downgrade", alert: AlertIllegalParameter, text: "the server's random says that the connection was downgraded", ref: "RFC 8446, Section 4.1.3"},
 	ReasonCompression:                   {name: "Compression", alert: AlertIllegalParameter, text: "compression methods other than null", ref: "RFC 8446, Sections 4.1.2 and 4.1.3"},

@@ -82,7 +82,7 @@ func (in *receiver) join(content []byte) {
 	if need > cap(in.rest) {
 		old := in.buf
 		in.buf = enlarge(in.allocator, in.rest, need)
-		wipe(in.allocator, old)
+		wipe(in.allocator, old[:cap(old)]) // rest has grown behind its length
 		in.rest = in.buf
 	}
 	in.rest = append(in.rest, content...)
@@ -188,6 +188,19 @@ func (m *Machine) tell(msg TraceMessage) {
 	m.out.lock()
 	defer m.out.unlock()
 	m.out.tell(msg)
+}
+
+// tracePanic returns the failure that a panic of Config.Trace is.
+func (m *Machine) tracePanic() error {
+	if m.cfg == nil || m.cfg.Trace == nil {
+		return nil
+	}
+	m.out.lock()
+	defer m.out.unlock()
+	if !m.out.tracePanicked {
+		return nil
+	}
+	return failure(ReasonCallbackPanicked, nil)
 }
 
 // takeRecord takes one whole record from the front of b. It returns how long
@@ -427,11 +440,11 @@ func openError(err error) error {
 // passOver drops a record of early data, which this server does not accept: it
 // cannot be opened.
 //
-//	"the server then ignores early data by skipping all records with external
-//	content type of "application_data" (indicating that they are encrypted),
-//	up to the configured max_early_data_size"
+//	"The server then ignores early data by skipping all records with an
+//	external content type of "application_data" (indicating that they are
+//	encrypted), up to the configured max_early_data_size."
 //
-// RFC 8446, Section 4.2.10.
+// https://www.rfc-editor.org/rfc/rfc8446#section-4.2.10
 func (m *Machine) passOver(rec []byte) {
 	m.in.earlySkipped += len(rec) - record.HeaderLen
 	if m.in.earlySkipped > m.in.limits.SkippedEarlyData {
@@ -460,8 +473,16 @@ func (m *Machine) handleAlert(content []byte) {
 		m.endReceiving()
 		m.state = StateClosed
 	case a == AlertUserCanceled, a != AlertCloseNotify && level == alertLevelWarning && m.state.versionUnknown():
+		if len(m.in.rest) > 0 {
+			m.fail(violation(ReasonInterleavedHandshake))
+			return
+		}
 		if m.in.warnings++; m.in.warnings > maxWarnings {
 			m.fail(violation(ReasonTooManyWarnings))
+			return
+		}
+		if err := m.tracePanic(); err != nil {
+			m.fail(err)
 		}
 	default:
 		// "All the alerts listed in Section 6.2 MUST be sent with

@@ -572,6 +572,7 @@ func lawTotal(tt *testing.T, t *rapid.T) {
 			dst := p.m.AppendOutput(make([]byte, 0, rapid.IntRange(0, 3000).Draw(t, "cap")))
 			p.peer.rest = append(p.peer.rest, dst...)
 		},
+		"sent":   func(t *rapid.T) { pick(t).m.Sent(rapid.IntRange(-3, 3).Draw(t, "n")) },
 		"update": func(t *rapid.T) { p := pick(t); checkWriteError(t, p, p.m.KeyUpdate(rapid.Bool().Draw(t, "request"))) },
 		"close":  func(t *rapid.T) { pick(t).m.CloseWrite() },
 		"eof":    func(t *rapid.T) { pick(t).eof() },

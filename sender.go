@@ -338,7 +338,7 @@ func (c *cipherSuite) perKey(limits *Limits) uint64 {
 // find notes a failure that was found while sending: the alert is queued at
 // once, and the next Step makes it the state.
 func (s *sender) find(err error) error {
-	s.found = err
+	s.found = inState(err, StateConnected)
 	s.abort(err)
 	return err
 }
@@ -372,6 +372,7 @@ func (s *sender) abort(err error) (queued bool) {
 		s.queueAlert(alert)
 	}
 	s.wipe()
+	s.trace = nil
 	return queued
 }
 
@@ -404,7 +405,6 @@ func (s *sender) closeWrite() {
 func (s *sender) wipe() {
 	s.replaceKey(nil)
 	s.secret.Wipe()
-	s.trace = nil
 }
 
 // owe makes the change_cipher_spec of middlebox compatibility mode due before

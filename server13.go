@@ -127,7 +127,7 @@ func checkClientVersion(hello *wire.ClientHello) error {
 	}
 	// "A server which receives a legacy_version value not equal to 0x0303 MUST
 	// abort the handshake with a "protocol_version" alert."
-	// RFC 9846, Section 4.2.1.
+	// RFC 9846, Section 4.2.2.
 	if hello.LegacyVersion != wire.VersionTLS12 {
 		return violationf(ReasonUnsupportedVersion, "legacy_version is %s", hello.LegacyVersion)
 	}

@@ -156,7 +156,7 @@ func (s *scheme) verify(public crypto.PublicKey, content, signature []byte) erro
 func chooseScheme(ours, peers []tls.SignatureScheme, c *credential) *scheme {
 	for _, id := range ours {
 		s := schemeInfo(id)
-		if slices.Contains(peers, id) && s.suits(c.signer.Public()) && c.allows(id) {
+		if slices.Contains(peers, id) && s.suits(c.leaf.PublicKey) && c.allows(id) {
 			return s
 		}
 	}

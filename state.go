@@ -229,6 +229,9 @@ func (m *Machine) step(in input, msg []byte) {
 		return
 	}
 	next, err := r.do(m, msg)
+	if err == nil {
+		err = m.tracePanic()
+	}
 	if err != nil {
 		m.fail(err)
 		return

@@ -20,6 +20,7 @@ import (
 	"tlscore.example/tlscore"
 	"tlscore.example/tlscore/internal/record"
 	"tlscore.example/tlscore/internal/tlstest"
+	"tlscore.example/tlscore/internal/wire"
 	"tlscore.example/tlscore/sansio"
 )
 
@@ -1176,49 +1177,104 @@ func lawLostTransport(tt *testing.T, t *rapid.T, s setup) {
 
 // Law 9: bytes behind a message that changes keys, in its own record, fail.
 func lawKeyChange(tt *testing.T, t *rapid.T) {
-	s := drawSetup(t)
-	client, server := newPair(tt, t, s)
-	// The plaintext flights: ClientHello, ServerHello, HelloRetryRequest and the
-	// second ClientHello. What is protected is the business of the tests with a
-	// peer that has the keys.
-	flight := rapid.IntRange(0, 3).Draw(t, "flight")
-	from, to := client, server
-	for i := 0; ; i++ {
-		from.pull()
-		from.take(-1)
-		if i == flight || len(to.rest) == 0 {
-			break
-		}
-		from, to = to, from
-	}
-	if len(to.rest) == 0 {
-		return
-	}
-	skip := 0
-	if record.ParseHeader(to.rest).Type == record.TypeChangeCipherSpec {
-		skip = record.HeaderLen + 1
-	}
-	h := record.ParseHeader(to.rest[skip:])
-	if h.Type != record.TypeHandshake {
-		return // the flight is protected from its start
-	}
 	tail := rapid.SliceOfN(rapid.Byte(), 1, 20).Draw(t, "tail")
-	if len(tail) > 1 && rapid.Bool().Draw(t, "a whole message") {
+	if rapid.Bool().Draw(t, "a whole message") {
 		tail = []byte{byte(rapid.IntRange(0, 25).Draw(t, "type")), 0, 0, 0}
 	}
-	end := skip + record.HeaderLen + h.Length
-	changed := slices.Clone(to.rest[:skip])
-	changed = record.AppendPlaintext(changed, h.Type, h.Version, append(slices.Clone(to.rest[skip+record.HeaderLen:end]), tail...))
-	to.rest = append(changed, to.rest[end:]...)
-	to.pull()
+	s := drawSetup(t)
+	cryptotest.SetGlobalRandom(tt, s.seed)
+	before := rapid.SampledFrom([]string{"hello", "retry", "finished", "update"}).Draw(t, "message")
+	s.shares = s.groups[:1]
+	if before == "retry" {
+		s.shares = []tls.CurveID{}
+	}
+	p, peer := s.meetPeer(t, rapid.Bool().Draw(t, "a server"))
+	message := leadUpTo(t, p, peer, before)
+	if message == nil {
+		return // this role receives no such message
+	}
+	aligned := rapid.IntRange(0, 9).Draw(t, "aligned") == 0
+	if aligned {
+		tail = nil
+	}
+	state := p.m.State()
+	peer.SendRecord(record.TypeHandshake, append(message, tail...))
+	p.rest = append(p.rest, peer.Take()...)
+	p.pull()
+	if aligned {
+		if p.m.Err() != nil {
+			t.Fatalf("%s on a record boundary in %s: %v", before, state, p.m.Err())
+		}
+		return
+	}
 	var protocol *tlscore.ProtocolError
-	if !errors.As(to.m.Err(), &protocol) || protocol.Reason != tlscore.ReasonKeyChangeAlignment {
-		t.Fatalf("%d bytes behind a message in state %s: %v", len(tail), to.m.State(), to.m.Err())
+	if !errors.As(p.m.Err(), &protocol) || protocol.Reason != tlscore.ReasonKeyChangeAlignment {
+		t.Fatalf("%d bytes behind %s in %s: %v", len(tail), before, state, p.m.Err())
 	}
-	checkFailed(t, to)
-	if want := plaintextAlert(tlscore.AlertUnexpectedMessage); !bytes.HasSuffix(to.m.Output(), want) {
-		t.Fatalf("output %x", to.m.Output())
+	checkFailed(t, p)
+	peer.Receive(p.m.Output())
+	if alerts := peer.Alerts(); len(alerts) != 1 || alerts[0] != [2]byte{2, byte(tlscore.AlertUnexpectedMessage)} {
+		t.Fatalf("the peer read the alerts %v (%v)", alerts, peer.Err)
 	}
+}
+
+// meetPeer makes a machine whose other end is a scripted peer.
+func (s setup) meetPeer(t *rapid.T, server bool) (*party, *tlstest.Peer) {
+	p := &party{t: t, s: s}
+	p.m = s.client(t)
+	if server {
+		p.m = s.server(t)
+	}
+	peer := tlstest.NewPeer(!server)
+	peer.Suite = wire.CipherSuite(s.suites[0])
+	peer.Group = wire.NamedGroup(s.groups[0])
+	p.pull()
+	return p, peer
+}
+
+// leadUpTo plays the handshake up to the message, which it returns unsent.
+func leadUpTo(t *rapid.T, p *party, peer *tlstest.Peer, message string) []byte {
+	t.Helper()
+	exchange := func() {
+		p.rest = append(p.rest, peer.Take()...)
+		p.pull()
+		out := p.m.Output()
+		peer.Receive(out)
+		p.m.Sent(len(out))
+		if peer.Err != nil || p.m.Err() != nil {
+			t.Fatalf("the handshake fails: %v, %v", peer.Err, p.m.Err())
+		}
+	}
+	exchange()
+	if p.m.State() == tlscore.StateWaitServerHello {
+		switch message {
+		case "hello":
+			return peer.ServerHello()
+		case "retry":
+			peer.Cookie = []byte("cookie")
+			return peer.HelloRetryRequest()
+		}
+		peer.Send(peer.ServerHello())
+		peer.Send(peer.EncryptedExtensions())
+		peer.Send(peer.CertificateMessage())
+		peer.Send(peer.CertificateVerify())
+		exchange()
+	} else {
+		switch message {
+		case "hello":
+			return peer.ClientHello()
+		case "retry":
+			return nil
+		}
+		peer.Send(peer.ClientHello())
+		exchange()
+	}
+	if message == "finished" {
+		return peer.Finished()
+	}
+	peer.Send(peer.Finished())
+	exchange()
+	return peer.KeyUpdate(byte(rapid.IntRange(0, 1).Draw(t, "request")))
 }
 
 // ledger is an allocator that knows what it lent, and poisons what comes back.

@@ -1,0 +1,411 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"tlscore.example/tlscore"
+)
+
+const connectIntro = `usage: tlscore connect [flags] host:port
+
+Open a TLS connection. Handshake messages, events and the server's certificates
+are shown on stderr; stdin and stdout are the application data. At the end of
+stdin the sending direction is closed, and the answer is still read: until the
+server closes too. Exit code 1 says that the connection failed, or that it ended
+without close_notify and data may be missing.
+
+`
+
+const (
+	dialTimeout      = 10 * time.Second
+	handshakeTimeout = 30 * time.Second
+	closeTimeout     = 2 * time.Second // for the last bytes and for the peer to close
+)
+
+// runConnect is "tlscore connect".
+func runConnect(args []string, std stdio) error {
+	fs := newFlags("connect", connectIntro)
+	var versions versionFlags
+	versions.add(fs)
+	name := fs.String("servername", "", "the `name` to ask for and to verify; by default the host")
+	caFile := fs.String("ca", "", "`file` with the authorities to trust, PEM; by default the system's")
+	insecure := fs.Bool("insecure", false, "go on whatever the certificate is")
+	alpn := fs.String("alpn", "", "application `protocols` to offer, with commas between")
+	quiet := fs.Bool("q", false, "show only what goes wrong")
+	rest, err := fs.parse(args, 1, std)
+	if err != nil {
+		return err
+	}
+	if err := versions.check(); err != nil {
+		return err
+	}
+	if len(rest) == 0 {
+		return usagef("where to? Say host:port")
+	}
+	host, _, err := net.SplitHostPort(rest[0])
+	if err != nil {
+		return usagef("%q is not host:port: %v", rest[0], err)
+	}
+	if *insecure && *caFile != "" {
+		return usagef("-ca and -insecure exclude each other: either the certificate is verified or it is not")
+	}
+	if *name == "" {
+		*name = host
+	}
+	c := &client{std: std, quiet: *quiet, insecure: *insecure}
+	if err := c.configure(*name, *caFile, splitList(*alpn)); err != nil {
+		return err
+	}
+	return c.connect(rest[0])
+}
+
+// client is one run of connect.
+type client struct {
+	std      stdio
+	quiet    bool
+	insecure bool
+	cfg      *tlscore.Config
+
+	logMu sync.Mutex
+
+	conn     net.Conn
+	machine  *tlscore.Machine
+	lock     sync.Mutex    // between the two halves of the machine
+	wake     chan struct{} // there is output; never more than one is needed
+	writable chan struct{} // closed when application data may be sent
+	finish   chan struct{} // closed when nothing more will be queued
+	sent     chan error    // the writer's end
+}
+
+func (c *client) configure(name, caFile string, alpn []string) error {
+	c.cfg = &tlscore.Config{
+		ServerName:         name,
+		InsecureSkipVerify: c.insecure,
+		NextProtos:         alpn,
+		Trace:              c.trace,
+	}
+	if caFile != "" {
+		pem, err := os.ReadFile(caFile)
+		if err != nil {
+			return fmt.Errorf("cannot read -ca: %w", err)
+		}
+		c.cfg.RootCAs = x509.NewCertPool()
+		if !c.cfg.RootCAs.AppendCertsFromPEM(pem) {
+			return fmt.Errorf("-ca %s holds no certificate in PEM", caFile)
+		}
+	}
+	var err error
+	if c.machine, err = tlscore.NewClient(c.cfg); err != nil {
+		return usagef("%v", err)
+	}
+	return nil
+}
+
+// connect runs the connection: this goroutine is in the machine's receiving
+// half, another one in its sending half. A third reads stdin.
+func (c *client) connect(addr string) error {
+	conn, err := net.DialTimeout("tcp", addr, dialTimeout)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	c.printf("* connected to %s", conn.RemoteAddr())
+	c.conn = conn
+	c.wake = make(chan struct{}, 1)
+	c.writable = make(chan struct{})
+	c.finish = make(chan struct{})
+	c.sent = make(chan error, 1)
+	c.machine.SetLocker(&c.lock)
+	conn.SetReadDeadline(time.Now().Add(handshakeTimeout))
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() { c.sent <- c.write(c.readStdin(ctx)) }()
+
+	end, err := c.read()
+	close(c.finish)
+	conn.SetWriteDeadline(time.Now().Add(closeTimeout))
+	sendErr := <-c.sent
+	c.linger()
+	return c.verdict(end, err, sendErr)
+}
+
+// read is the receiving half: from the socket through the machine to stdout. It
+// returns the event that ended it, or an error of the socket or of stdout.
+func (c *client) read() (tlscore.Event, error) {
+	var inbound tlscore.Inbound
+	defer inbound.Release()
+	buf := make([]byte, 64<<10)
+	var chunk []byte
+	for {
+		in := inbound.Join(chunk)
+		for {
+			ev, n := c.machine.Step(in)
+			in = in[n:]
+			if err := c.handle(ev); err != nil || ev.Terminal() {
+				return ev, err
+			}
+			if ev.Stop() {
+				break
+			}
+		}
+		inbound.Keep(in)
+		n, err := c.conn.Read(buf)
+		chunk = buf[:n]
+		if err == io.EOF {
+			c.machine.EOF()
+		} else if err != nil {
+			return tlscore.Event{}, err
+		}
+	}
+}
+
+// handle does what an event asks for.
+func (c *client) handle(ev tlscore.Event) error {
+	if ev.Queued {
+		c.kick()
+	}
+	if ev.Kind != tlscore.EventNone && ev.Kind != tlscore.EventData {
+		c.printf("* event %s, state %s", ev, c.machine.State())
+	}
+	switch ev.Kind {
+	case tlscore.EventHandshakeDone:
+		c.conn.SetReadDeadline(time.Time{})
+		c.describe(c.machine.ConnectionState())
+	case tlscore.EventWritable:
+		close(c.writable)
+	case tlscore.EventData:
+		if _, err := c.std.out.Write(ev.Data); err != nil {
+			return fmt.Errorf("cannot write to stdout: %w", err)
+		}
+	}
+	return nil
+}
+
+// kick tells the writer that there is output.
+func (c *client) kick() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// write is the sending half: what the machine queued, and what comes from stdin,
+// to the socket.
+func (c *client) write(stdin <-chan []byte) error {
+	var source <-chan []byte // stdin, once application data may be sent
+	writable := c.writable
+	for {
+		select {
+		case <-c.wake:
+		case <-writable:
+			source, writable = stdin, nil
+		case p, ok := <-source:
+			if err := c.seal(p, !ok); err != nil {
+				return err
+			}
+			if !ok {
+				source = nil
+			}
+		case <-c.finish:
+			c.machine.CloseWrite() // adds nothing when the connection has failed
+			return c.flush()
+		}
+		if err := c.flush(); err != nil {
+			return err
+		}
+	}
+}
+
+// seal takes one piece of stdin, or its end.
+func (c *client) seal(p []byte, end bool) error {
+	if end {
+		c.machine.CloseWrite()
+		return nil
+	}
+	for len(p) > 0 {
+		n, err := c.machine.Write(p)
+		if err != nil {
+			// The receiving half knows why, or will with its next step; what is
+			// queued still has to go out.
+			return errors.Join(err, c.flush())
+		}
+		p = p[n:]
+		if err := c.flush(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// flush sends all of the output.
+func (c *client) flush() error {
+	for {
+		out := c.machine.Output()
+		if len(out) == 0 {
+			return nil
+		}
+		n, err := c.conn.Write(out)
+		c.machine.Sent(n)
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// readStdin reads stdin in a goroutine of its own, which may stay in Read until
+// the process ends. The channel is closed at its end.
+func (c *client) readStdin(ctx context.Context) <-chan []byte {
+	pieces := make(chan []byte)
+	go func() {
+		defer close(pieces)
+		for {
+			buf := make([]byte, 16<<10)
+			n, err := c.std.in.Read(buf)
+			if n > 0 {
+				select {
+				case pieces <- buf[:n]:
+				case <-ctx.Done():
+					return
+				}
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return pieces
+}
+
+// linger closes the connection so that the last bytes, which may be an alert,
+// arrive: closing with unread input would reset the connection.
+func (c *client) linger() {
+	tcp, ok := c.conn.(*net.TCPConn)
+	if !ok || tcp.CloseWrite() != nil {
+		return
+	}
+	tcp.SetReadDeadline(time.Now().Add(closeTimeout))
+	io.Copy(io.Discard, io.LimitReader(tcp, lingerBytes))
+}
+
+// verdict says how the connection ended.
+func (c *client) verdict(end tlscore.Event, readErr, sendErr error) error {
+	switch failure := c.machine.Err(); {
+	case failure != nil:
+		c.explain(failure)
+		return errSilent
+	case readErr != nil:
+		if timeout, ok := readErr.(net.Error); ok && timeout.Timeout() {
+			return fmt.Errorf("the server did not complete the handshake within %s", handshakeTimeout)
+		}
+		return readErr
+	case end.Truncated:
+		return errors.New("the server closed the connection without close_notify: data may be missing")
+	case sendErr != nil: // the server has said that it is done, so this is no failure
+		c.printf("* the server closed before everything was sent: %v", sendErr)
+	}
+	return nil
+}
+
+// explain tells why a connection failed: what, whose fault, which alert.
+func (c *client) explain(failure error) {
+	var (
+		protocol *tlscore.ProtocolError
+		remote   *tlscore.RemoteAlert
+		local    *tlscore.LocalError
+		fault    string
+	)
+	switch {
+	case errors.As(failure, &protocol):
+		fault = "the server's: it broke a rule, or is not acceptable (" + protocol.Reason.Reference() + ")"
+		c.describeChain(c.machine.ConnectionState(), failure)
+	case errors.As(failure, &remote):
+		fault = "the server's, or what it thinks of this client: it gave up"
+	case errors.As(failure, &local):
+		fault = "this side's (" + local.Reason.Reference() + ")"
+	}
+	alert := "none was sent or received"
+	if a, ok := tlscore.AlertOf(failure); ok {
+		alert = fmt.Sprintf("sent %s (%d)", a, uint8(a))
+	} else if remote != nil {
+		alert = fmt.Sprintf("received %s (%d)", remote.Alert, uint8(remote.Alert))
+	}
+	c.logMu.Lock()
+	defer c.logMu.Unlock()
+	fmt.Fprintf(c.std.err, "tlscore connect: the connection failed: %v\n  fault: %s\n  alert: %s\n", failure, fault, alert)
+}
+
+// describe tells what was negotiated.
+func (c *client) describe(s tls.ConnectionState) {
+	c.printf("* %s, %s, %s", tls.VersionName(s.Version), tls.CipherSuiteName(s.CipherSuite), s.CurveID)
+	if s.HelloRetryRequest {
+		c.printf("* the server asked for another key share (HelloRetryRequest)")
+	}
+	if s.NegotiatedProtocol != "" {
+		c.printf("* ALPN %q", s.NegotiatedProtocol)
+	}
+	c.describeChain(s, nil)
+}
+
+// describeChain shows the server's certificates and whether they are verified.
+func (c *client) describeChain(s tls.ConnectionState, failure error) {
+	for i, cert := range s.PeerCertificates {
+		c.printf("* certificate %d: subject %q", i, cert.Subject)
+		c.printf("*   issuer %q", cert.Issuer)
+		c.printf("*   valid from %s to %s", cert.NotBefore.UTC().Format(time.DateTime), cert.NotAfter.UTC().Format(time.DateTime))
+		if i == 0 && len(cert.DNSNames)+len(cert.IPAddresses) > 0 {
+			c.printf("*   for %q %v", cert.DNSNames, cert.IPAddresses)
+		}
+	}
+	switch {
+	case len(s.PeerCertificates) == 0:
+	case len(s.VerifiedChains) > 0:
+		c.printf("* verified for %q", c.cfg.ServerName)
+	case c.insecure:
+		c.printf("* not verified, as -insecure says: %s", c.whyNot(s.PeerCertificates))
+	case failure != nil:
+		c.printf("* not verified: %v", failure)
+	}
+}
+
+// whyNot says what verification would have said.
+func (c *client) whyNot(chain []*x509.Certificate) string {
+	options := x509.VerifyOptions{DNSName: c.cfg.ServerName, Intermediates: x509.NewCertPool()}
+	for _, cert := range chain[1:] {
+		options.Intermediates.AddCert(cert)
+	}
+	if _, err := chain[0].Verify(options); err != nil {
+		return "it would have failed with: " + err.Error()
+	}
+	return "it would have been all right"
+}
+
+// trace shows a handshake message or an alert.
+func (c *client) trace(msg tlscore.TraceMessage) {
+	direction := "<"
+	if msg.Sent {
+		direction = ">"
+	}
+	c.printf("%s %s", direction, messageText(msg))
+}
+
+// printf writes a line to stderr unless -q was given. Both halves call it.
+func (c *client) printf(format string, args ...any) {
+	if c.quiet {
+		return
+	}
+	c.logMu.Lock()
+	defer c.logMu.Unlock()
+	var line bytes.Buffer
+	fmt.Fprintf(&line, format+"\n", args...)
+	c.std.err.Write(line.Bytes())
+}

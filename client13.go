@@ -66,7 +66,6 @@ type clientHandshake struct {
 	retry    *retryRequest
 
 	certificateRequested bool
-	requestContext       []byte
 }
 
 // retryRequest is what a HelloRetryRequest has fixed.

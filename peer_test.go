@@ -289,6 +289,7 @@ func (r *rig) wantRemoteAlert(alert Alert) {
 func (r *rig) wantConnected() {
 	r.Helper()
 	r.bring(StateConnected)
+	r.data = nil
 	r.p.SendRecord(record.TypeApplicationData, []byte("ping"))
 	r.run()
 	if n, err := r.m.Write([]byte("pong")); n != 4 || err != nil {

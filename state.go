@@ -3,7 +3,6 @@ package tlscore
 import (
 	"fmt"
 
-	"tlscore.example/tlscore/internal/record"
 	"tlscore.example/tlscore/internal/wire"
 )
 
@@ -254,12 +253,4 @@ func unexpected(in input) error {
 		return violationf(ReasonUnexpectedRecord, "%s", in)
 	}
 	return violationf(ReasonUnexpectedMessage, "%s", in)
-}
-
-// recordInput classifies a record that carries no handshake message.
-func recordInput(t record.ContentType) input {
-	if t == record.TypeChangeCipherSpec {
-		return inputChangeCipherSpec
-	}
-	return inputApplicationData
 }

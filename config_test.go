@@ -1,0 +1,304 @@
+package tlscore
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/tls"
+	"crypto/x509"
+	"math"
+	"reflect"
+	"strings"
+	"testing"
+
+	"tlscore.example/tlscore/internal/tlstest"
+	"tlscore.example/tlscore/internal/wire"
+)
+
+func TestConfigErrors(t *testing.T) {
+	leaf := localhost()
+	for name, test := range map[string]struct {
+		change func(*Config)
+		text   string // in the error
+	}{
+		"MinVersion":               {func(c *Config) { c.MinVersion = tls.VersionTLS12 }, "TLS 1.2"},
+		"MaxVersion":               {func(c *Config) { c.MaxVersion = tls.VersionTLS10 }, "TLS 1.0"},
+		"unknown suite":            {func(c *Config) { c.CipherSuites = []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA} }, "TLS_RSA_WITH_AES_128_CBC_SHA"},
+		"no suites":                {func(c *Config) { c.CipherSuites = []uint16{} }, "CipherSuites is empty"},
+		"suite twice":              {func(c *Config) { c.CipherSuites = []uint16{0x1301, 0x1302, 0x1301} }, "CipherSuites"},
+		"unknown group":            {func(c *Config) { c.CurvePreferences = []tls.CurveID{30} }, "group"},
+		"no groups":                {func(c *Config) { c.CurvePreferences = []tls.CurveID{} }, "CurvePreferences is empty"},
+		"group twice":              {func(c *Config) { c.CurvePreferences = []tls.CurveID{tls.X25519, tls.X25519} }, "CurvePreferences"},
+		"share without group":      {func(c *Config) { onlyP256(c); c.KeyShares = []tls.CurveID{tls.X25519} }, "KeyShares"},
+		"share twice":              {func(c *Config) { c.KeyShares = []tls.CurveID{tls.X25519, tls.X25519} }, "KeyShares"},
+		"unknown scheme":           {func(c *Config) { c.SignatureSchemes = []tls.SignatureScheme{tls.PKCS1WithSHA256} }, "signature scheme"},
+		"no schemes":               {func(c *Config) { c.SignatureSchemes = []tls.SignatureScheme{} }, "SignatureSchemes is empty"},
+		"scheme twice":             {func(c *Config) { c.SignatureSchemes = []tls.SignatureScheme{tls.Ed25519, tls.Ed25519} }, "SignatureSchemes"},
+		"empty protocol":           {func(c *Config) { c.NextProtos = []string{"h2", ""} }, "application protocol"},
+		"long protocol":            {func(c *Config) { c.NextProtos = []string{strings.Repeat("p", 256)} }, "application protocol"},
+		"many protocols":           {func(c *Config) { c.NextProtos = manyProtocols() }, "NextProtos is too long"},
+		"protocol twice":           {func(c *Config) { c.NextProtos = []string{"h2", "h2"} }, "NextProtos"},
+		"protocol twice, no SNI":   {func(c *Config) { c.NextProtos, c.ServerName = []string{"h2", "h2"}, "127.0.0.1" }, "NextProtos"},
+		"name with a space":        {func(c *Config) { c.ServerName = "local host" }, "host name"},
+		"name with an empty label": {func(c *Config) { c.ServerName = "a..b" }, "host name"},
+		"name with two dots":       {func(c *Config) { c.ServerName = "a.." }, "host name"},
+		"long label":               {func(c *Config) { c.ServerName = strings.Repeat("a", 64) + ".com" }, "host name"},
+		"long name":                {func(c *Config) { c.ServerName = strings.Repeat("a.", 128) + "a" }, "host name"},
+		"name in Unicode":          {func(c *Config) { c.ServerName = "bücher.example" }, "host name"},
+		"limit":                    {func(c *Config) { c.Limits.HandshakeMessage = -1 }, "negative"},
+		"small output":             {func(c *Config) { c.Limits.Output = 22 }, "Limits.Output"},
+		"one record per key":       {func(c *Config) { c.Limits.KeyRecords = 1 }, "Limits.KeyRecords"},
+		"empty chain":              {func(c *Config) { c.Certificates = []tls.Certificate{{}} }, "chain is empty"},
+		"no key":                   {func(c *Config) { c.Certificates = []tls.Certificate{{Certificate: leaf.Certificate}} }, "cannot sign"},
+		"no DER": {func(c *Config) {
+			c.Certificates = []tls.Certificate{{Certificate: [][]byte{{1}}, PrivateKey: leaf.PrivateKey}}
+		}, "certificate 0"},
+		"another key": {func(c *Config) {
+			c.Certificates = []tls.Certificate{leaf, {Certificate: leaf.Certificate, PrivateKey: ed25519.NewKeyFromSeed(make([]byte, 32))}}
+		}, "certificate 1: the private key does not belong"},
+		"long chain": {func(c *Config) {
+			c.Certificates = []tls.Certificate{{Certificate: [][]byte{leaf.Certificate[0], make([]byte, 1<<24)}, PrivateKey: leaf.PrivateKey}}
+		}, "too long"},
+	} {
+		cfg := testClientConfig()
+		test.change(cfg)
+		if m, err := NewClient(cfg); err == nil || m != nil || !strings.Contains(err.Error(), test.text) || !strings.HasPrefix(err.Error(), "tlscore: config: ") {
+			t.Errorf("%s: client: %v", name, err)
+		}
+		if _, err := NewServer(cfg); err == nil {
+			t.Errorf("%s: no error for a server", name)
+		}
+	}
+	for _, cfg := range []*Config{nil, {}} {
+		if _, err := NewClient(cfg); err == nil {
+			t.Errorf("client with %v", cfg)
+		}
+		if _, err := NewServer(cfg); err == nil {
+			t.Errorf("server with %v", cfg)
+		}
+	}
+}
+
+func manyProtocols() (list []string) {
+	for i := range 200 {
+		list = append(list, strings.Repeat("p", 200)+string(rune('0'+i/10))+string(rune('0'+i%10)))
+	}
+	return list
+}
+
+// What a ClientHello says follows from the config.
+func TestClientHelloFromConfig(t *testing.T) {
+	hello := func(change ...func(*Config)) *wire.ClientHello {
+		t.Helper()
+		return &newClientRig(t, change...).bring(StateWaitServerHello).p.Hello
+	}
+	shares := func(m *wire.ClientHello) (list []tls.CurveID) { return shareGroups(m.KeyShares) }
+
+	m := hello()
+	if want := []tls.CurveID{tls.X25519MLKEM768, tls.X25519}; !reflect.DeepEqual(shares(m), want) {
+		t.Errorf("key shares %v", shares(m))
+	}
+	if len(m.SessionID) != 32 || string(m.ServerName) != "localhost" || m.Has(wire.ExtALPN) || m.LegacyVersion != 0x0303 {
+		t.Errorf("%+v", m)
+	}
+	// X25519 alone and in the hybrid are one key.
+	if hybrid := m.KeyShares[0].Data; !bytes.Equal(hybrid[len(hybrid)-32:], m.KeyShares[1].Data) {
+		t.Error("two X25519 keys")
+	}
+	if m = hello(onlyP256); !reflect.DeepEqual(shares(m), []tls.CurveID{tls.CurveP256}) {
+		t.Errorf("key shares %v", shares(m))
+	}
+	m = hello(func(c *Config) { c.KeyShares = []tls.CurveID{} })
+	if len(m.KeyShares) != 0 || !m.Has(wire.ExtKeyShare) {
+		t.Errorf("key shares %v", shares(m))
+	}
+	m = hello(func(c *Config) { c.KeyShares = []tls.CurveID{tls.CurveP384, tls.SecP384r1MLKEM1024} })
+	if !reflect.DeepEqual(shares(m), []tls.CurveID{tls.CurveP384, tls.SecP384r1MLKEM1024}) {
+		t.Errorf("key shares %v", shares(m))
+	}
+	if m = hello(func(c *Config) { c.NoMiddleboxCompat = true }); len(m.SessionID) != 0 {
+		t.Errorf("session id of %d bytes", len(m.SessionID))
+	}
+	m = hello(func(c *Config) { c.NextProtos = []string{"h2", "http/1.1"} })
+	if !reflect.DeepEqual(texts(m.ALPN), []string{"h2", "http/1.1"}) {
+		t.Errorf("ALPN %q", m.ALPN)
+	}
+	for name, sent := range map[string]string{
+		"example.com.": "example.com", "a_b-c.example": "a_b-c.example",
+		"127.0.0.1": "", "::1": "", "[2001:db8::1]": "", "fe80::1%eth0": "",
+	} {
+		m := hello(func(c *Config) { c.ServerName = name })
+		if string(m.ServerName) != sent || m.Has(wire.ExtServerName) != (sent != "") {
+			t.Errorf("%s: server_name %q", name, m.ServerName)
+		}
+	}
+}
+
+// A Clone has every field but what was derived.
+func TestConfigClone(t *testing.T) {
+	cfg := &Config{}
+	v := reflect.ValueOf(cfg).Elem()
+	for i := range v.NumField() {
+		f := v.Field(i)
+		if !f.CanSet() {
+			continue
+		}
+		switch f.Kind() {
+		case reflect.Bool:
+			f.SetBool(true)
+		case reflect.String:
+			f.SetString("localhost")
+		case reflect.Uint16:
+			f.SetUint(tls.VersionTLS13)
+		case reflect.Slice:
+			f.Set(reflect.MakeSlice(f.Type(), 0, 1))
+		case reflect.Func:
+			f.Set(reflect.MakeFunc(f.Type(), nil))
+		case reflect.Pointer:
+			f.Set(reflect.ValueOf(x509.NewCertPool()))
+		}
+	}
+	cfg.Rand, cfg.Allocator = bytes.NewReader(nil), pooled{}
+	cfg.Limits.Output = 1000
+	clone := reflect.ValueOf(cfg.Clone()).Elem()
+	for i := range v.NumField() {
+		name := v.Type().Field(i).Name
+		if name == "derived" {
+			continue
+		}
+		if v.Field(i).IsZero() || clone.Field(i).IsZero() {
+			t.Errorf("%s was not copied", name)
+		}
+	}
+	used := testClientConfig()
+	if _, err := NewClient(used); err != nil {
+		t.Fatal(err)
+	}
+	other := used.Clone()
+	other.ServerName = "example.com"
+	if m, err := NewClient(other); err != nil || m.d.serverName != "example.com" {
+		t.Errorf("%v, %v", m.d.serverName, err)
+	}
+	if used.derived.Load() == nil || used.derived.Load() == other.derived.Load() {
+		t.Error("what was derived is shared")
+	}
+}
+
+// Without sources of its own, a config uses those of the standard library.
+func TestDefaultSources(t *testing.T) {
+	client, server := machines(t, &Config{InsecureSkipVerify: true}, &Config{Certificates: testServerConfig().Certificates}, false)
+	converse(t, client, server, nil)
+	if client.State() != StateConnected || server.State() != StateConnected {
+		t.Errorf("%v, %v", client.Err(), server.Err())
+	}
+	// The certificates of the tests are valid around a fixed day.
+	verified := newClientRig(t, func(c *Config) { c.Time = nil })
+	verified.tryBring(StateWaitCertificateVerify)
+	now := defaultTime()
+	valid := now.After(tlstest.Now.AddDate(-1, 0, 0)) && now.Before(tlstest.Now.AddDate(1, 0, 0))
+	if valid != (verified.m.State() == StateWaitCertificateVerify) {
+		t.Errorf("%v at %v", verified.m.Err(), now)
+	}
+}
+
+// Which certificate a server takes.
+func TestChooseCertificate(t *testing.T) {
+	p256 := tlstest.Certificate(tlstest.Leaf{Names: []string{"p256.example"}})
+	ed := tlstest.Certificate(tlstest.Leaf{Key: tlstest.Ed25519, Names: []string{"ed.example"}})
+	rsa := tlstest.Certificate(tlstest.Leaf{Key: tlstest.RSA2048, Names: []string{"rsa.example", "ed.example"}})
+	picky := rsa
+	picky.SupportedSignatureAlgorithms = []tls.SignatureScheme{tls.PSSWithSHA512}
+	for name, test := range map[string]struct {
+		certs      []tls.Certificate
+		serverName string
+		accepts    []wire.SignatureScheme
+		get        func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+		want       *tls.Certificate
+	}{
+		"by name":                     {[]tls.Certificate{p256, ed, rsa}, "rsa.example", nil, nil, &rsa},
+		"first by name":               {[]tls.Certificate{p256, ed, rsa}, "ed.example", nil, nil, &ed},
+		"no such name":                {[]tls.Certificate{p256, ed, rsa}, "other.example", nil, nil, &p256},
+		"no name":                     {[]tls.Certificate{ed, rsa}, "", nil, nil, &ed},
+		"by scheme":                   {[]tls.Certificate{p256, ed, rsa}, "", []wire.SignatureScheme{wire.RSAPSSRSAESHA256}, nil, &rsa},
+		"by name and scheme":          {[]tls.Certificate{p256, ed, rsa}, "ed.example", []wire.SignatureScheme{wire.RSAPSSRSAESHA256}, nil, &rsa},
+		"scheme before name":          {[]tls.Certificate{p256, rsa}, "p256.example", []wire.SignatureScheme{wire.RSAPSSRSAESHA256}, nil, &rsa},
+		"restricted key":              {[]tls.Certificate{picky, ed}, "", []wire.SignatureScheme{wire.RSAPSSRSAESHA256, wire.Ed25519}, nil, &ed},
+		"asked first":                 {[]tls.Certificate{p256}, "p256.example", nil, func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &ed, nil }, &ed},
+		"asked, does not know":        {[]tls.Certificate{p256}, "p256.example", nil, func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, nil }, &p256},
+		"not asked without a name":    {[]tls.Certificate{p256}, "", nil, func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &ed, nil }, &p256},
+		"asked for want of any other": {nil, "", nil, func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &ed, nil }, &ed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newServerRig(t, func(c *Config) { c.Certificates, c.GetCertificate = test.certs, test.get })
+			r.p.ServerName = test.serverName
+			r.p.OnClientHello = func(m *wire.ClientHello) {
+				if test.accepts != nil {
+					m.SignatureAlgorithms = test.accepts
+				}
+			}
+			r.wantConnected()
+			var got wire.Certificate
+			if err := got.Parse(r.p.Message(wire.TypeCertificate)); err != nil || !bytes.Equal(got.Entries[0].Data, test.want.Certificate[0]) {
+				t.Errorf("another certificate was sent: %v", err)
+			}
+			var ee wire.EncryptedExtensions
+			if err := ee.Parse(r.p.Message(wire.TypeEncryptedExtensions)); err != nil || ee.ServerNameAck != (test.serverName != "") {
+				t.Errorf("EncryptedExtensions %+v, %v", ee, err)
+			}
+		})
+	}
+	fails(t, ReasonNoCommonSignatureScheme, AlertHandshakeFailure, refusedHello(func(m *wire.ClientHello) {
+		m.SignatureAlgorithms = []wire.SignatureScheme{wire.RSAPSSRSAESHA256}
+	}, func(c *Config) { c.Certificates = []tls.Certificate{picky, ed} })...)
+}
+
+// What a callback is told of the client.
+func TestClientHelloInfo(t *testing.T) {
+	var info *tls.ClientHelloInfo
+	r := newServerRig(t, withGetCertificate(func(i *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		info = i
+		cert := localhost()
+		return &cert, nil
+	}))
+	r.p.OnClientHello = offerALPN("h2")
+	r.wantConnected()
+	if info.ServerName != "localhost" || !reflect.DeepEqual(info.SupportedProtos, []string{"h2"}) || !reflect.DeepEqual(info.CipherSuites, []uint16{0x1301}) ||
+		!reflect.DeepEqual(info.SupportedVersions, []uint16{0x0304}) || len(info.SignatureSchemes) != 5 || len(info.Extensions) != 6 {
+		t.Errorf("%+v", info)
+	}
+}
+
+// The group that a server takes: post-quantum before anything, then one with a
+// share, then its own order.
+func TestChooseGroup(t *testing.T) {
+	for _, test := range []struct {
+		ours, theirs, shares []tls.CurveID
+		want                 tls.CurveID
+		retry                bool
+	}{
+		{supportedGroups, []tls.CurveID{tls.X25519, tls.CurveP256}, []tls.CurveID{tls.CurveP256}, tls.CurveP256, false},
+		{supportedGroups, []tls.CurveID{tls.CurveP256, tls.X25519}, nil, tls.X25519, true},
+		{supportedGroups, []tls.CurveID{tls.X25519, tls.X25519MLKEM768}, []tls.CurveID{tls.X25519}, tls.X25519MLKEM768, true},
+		{supportedGroups, []tls.CurveID{tls.X25519MLKEM768, tls.SecP256r1MLKEM768}, []tls.CurveID{tls.SecP256r1MLKEM768}, tls.SecP256r1MLKEM768, false},
+		{[]tls.CurveID{tls.CurveP521, tls.X25519}, []tls.CurveID{tls.X25519, tls.CurveP521}, []tls.CurveID{tls.X25519, tls.CurveP521}, tls.CurveP521, false},
+	} {
+		client, server := machines(t,
+			&Config{InsecureSkipVerify: true, CurvePreferences: test.theirs, KeyShares: append([]tls.CurveID{}, test.shares...)},
+			&Config{Certificates: []tls.Certificate{localhost()}, CurvePreferences: test.ours}, false)
+		converse(t, client, server, nil)
+		for _, m := range []*Machine{client, server} {
+			if state := m.ConnectionState(); m.State() != StateConnected || state.CurveID != test.want || state.HelloRetryRequest != test.retry {
+				t.Errorf("%+v: %v, retry %v: %v", test, state.CurveID, state.HelloRetryRequest, m.Err())
+			}
+		}
+	}
+}
+
+func TestLimitsDefaults(t *testing.T) {
+	got, err := Limits{}.check()
+	if want := (Limits{ClientHello: 64 << 10, HandshakeMessage: 128 << 10, Output: 64 << 10, SkippedEarlyData: 32 << 10}); err != nil || got != want {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if l, err := (Limits{Output: 23, KeyRecords: math.MaxUint64}).check(); err != nil || l.Output != 23 {
+		t.Errorf("%+v, %v", l, err)
+	}
+}

@@ -1,0 +1,28 @@
+// Package fuzz has the fuzz targets of the module, and their corpora. It holds
+// tests only.
+//
+// There are four families:
+//
+//   - FuzzServer, FuzzClient and FuzzAcceptor give a machine the bytes of a peer
+//     as they are. FuzzServerMisled and FuzzClientMisled put it in front of a
+//     peer that knows the keys and keeps its transcript right, but changes,
+//     drops, repeats, invents and cuts messages as the input says: behind the
+//     Finished, too, and in a build with real protection.
+//   - FuzzClientHello and one target for each other handshake message check the
+//     codec of internal/wire: what was parsed is written back byte for byte.
+//   - FuzzDifferentialServer and FuzzDifferentialClient give the same hellos to
+//     crypto/tls. The two may differ only where a listed reason says so.
+//     FuzzDifferentialHandshake runs whole handshakes against it.
+//
+// With the build tag tlscore_nullcrypto records are not protected, so that what
+// the fuzzer invents gets past the MAC:
+//
+//	go test ./fuzz -fuzz '^FuzzServer$' -tags tlscore_nullcrypto
+//
+// The corpora in testdata are replayed by go test. The files whose names begin
+// with "seed-" are made by the tests themselves; after a change to what the
+// seeds are made of, write them anew, in both builds:
+//
+//	go test ./fuzz -run TestSeeds -update
+//	go test ./fuzz -run TestSeeds -update -tags tlscore_nullcrypto
+package fuzz

@@ -1,0 +1,682 @@
+package fuzz
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdh"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	mathrand "math/rand/v2"
+	"slices"
+
+	"tlscore.example/tlscore"
+	"tlscore.example/tlscore/internal/record"
+	"tlscore.example/tlscore/internal/schedule"
+	"tlscore.example/tlscore/internal/wire"
+)
+
+// A puppet is a TLS 1.3 peer of its own, of either role, that does what the
+// input says. It computes its keys, signatures and Finished over what it really
+// sends: so a machine that accepts an altered message goes on, and what comes
+// behind it is reached.
+type puppet struct {
+	choices
+	server  bool
+	pool    []byte // what is put where something is invented
+	random  *mathrand.ChaCha8
+	account *accountant // is told what was protected
+
+	read int    // how much of the machine's output came here
+	in   []byte // that of it which is no whole record yet
+	hand []byte // handshake bytes that are no message yet
+
+	suite       *suite
+	transcript  *schedule.Transcript
+	handshake   *schedule.HandshakeSecret
+	sending     schedule.TrafficSecret
+	receiving   schedule.TrafficSecret
+	nextSend    schedule.TrafficSecret // of the application phase, until it begins
+	nextReceive schedule.TrafficSecret
+	seal, open  *record.Protection
+
+	helloRaw []byte // the first ClientHello, until the hash is known
+	hello    wire.ClientHello
+	scalar   *ecdh.PrivateKey
+	retried  bool
+	phase    phase
+
+	queue    []part
+	items    int    // how many messages and other records were made
+	held     *piece // is to share a record with what comes next
+	deferred *piece // is sent behind what comes next
+
+	astray     bool // what was said of keys was altered: the machine may have others
+	got        []sentAlert
+	unreadable bool // a record of the machine could not be opened
+}
+
+// A part is what is given to the machine at once.
+type part struct {
+	bytes      []byte
+	misaligned bool // handshake bytes follow a message that changes keys
+}
+
+type phase int
+
+const (
+	phaseStart phase = iota
+	phaseHello
+	phaseFlight
+	phaseConnected
+	phaseOver
+)
+
+// choices say which handshake the puppet begins, and how it deviates from it.
+type choices struct {
+	flags  byte
+	suites byte
+	group  byte
+	alpn   byte
+	cert   byte
+	edits  []edit
+	post   []postItem
+}
+
+// What the bits of choices.flags mean.
+const (
+	puppetRetry     = 1 << iota // a server asks for another group; a client has no share
+	puppetCookie                // a server sends one in its HelloRetryRequest
+	puppetRequest               // a server asks for a certificate
+	puppetNoSession             // a client sends no session id
+	puppetEarlyData             // a client sends early data
+	puppetPSK                   // a client offers a pre-shared key
+	puppetNoName                // a client names no server; a server does not confirm it
+	puppetNoCompat              // no change_cipher_spec
+
+	puppetEager = puppetNoSession // a server does not wait for the client's Finished
+)
+
+// An edit alters one item that the puppet sends.
+type edit struct {
+	item, op, a, b byte
+}
+
+// The kinds of edits.
+const (
+	editNothing = iota
+	editFlip
+	editSet
+	editTruncate
+	editInsert
+	editDelete
+	editDrop
+	editRepeat
+	editReplace
+	editBefore
+	editAfter
+	editFragment
+	editHold
+	editPad
+	editType
+	editOuterType
+	editVersion
+	editCorrupt
+	editRaw
+	editSwap
+	editNumber
+	numEdits
+	editFixLength = 0x80 // the length in the header is made right again
+)
+
+// A postItem is something that is sent once the handshake is over.
+type postItem struct {
+	what, with byte
+}
+
+// The kinds of post-handshake items.
+const (
+	postData = iota
+	postEmpty
+	postKeyUpdate
+	postTicket
+	postAlert
+	postMessage
+	postCompat
+	postBig
+	postType
+	postPlaintext
+	numPosts
+)
+
+func parseChoices(peer, post []byte) choices {
+	in := reader(peer)
+	c := choices{flags: in.next(), suites: in.next(), group: in.next(), alpn: in.next(), cert: in.next()}
+	for len(in) >= 4 && len(c.edits) < 16 {
+		c.edits = append(c.edits, edit{in[0], in[1], in[2], in[3]})
+		in = in[4:]
+	}
+	for len(post) >= 2 && len(c.post) < 100 {
+		c.post = append(c.post, postItem{post[0], post[1]})
+		post = post[2:]
+	}
+	return c
+}
+
+func newPuppet(server bool, c choices, pool []byte) *puppet {
+	return &puppet{choices: c, server: server, pool: pool, random: mathrand.NewChaCha8([32]byte{7})}
+}
+
+// suite is what a puppet has to know of a cipher suite.
+type suite struct {
+	id   wire.CipherSuite
+	aead record.AEAD
+	hash schedule.Hash
+}
+
+var suites = []*suite{
+	{wire.TLS_AES_128_GCM_SHA256, record.AES128GCM, schedule.SHA256},
+	{wire.TLS_AES_256_GCM_SHA384, record.AES256GCM, schedule.SHA384},
+	{wire.TLS_CHACHA20_POLY1305_SHA256, record.ChaCha20Poly1305, schedule.SHA256},
+}
+
+func findSuite(id wire.CipherSuite) *suite {
+	for _, s := range suites {
+		if s.id == id {
+			return s
+		}
+	}
+	return nil
+}
+
+func (s *suite) protection(secret *schedule.TrafficSecret) *record.Protection {
+	key := make([]byte, s.aead.KeyLen())
+	iv := make([]byte, record.IVLen)
+	secret.Key(key)
+	secret.IV(iv)
+	p, err := record.New(s.aead, key, iv)
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
+
+// curves are the groups that a puppet can do.
+var curves = map[wire.NamedGroup]ecdh.Curve{
+	wire.NamedGroup(tls.X25519):    ecdh.X25519(),
+	wire.NamedGroup(tls.CurveP256): ecdh.P256(),
+	wire.NamedGroup(tls.CurveP384): ecdh.P384(),
+	wire.NamedGroup(tls.CurveP521): ecdh.P521(),
+}
+
+var puppetGroups = []wire.NamedGroup{
+	wire.NamedGroup(tls.X25519), wire.NamedGroup(tls.CurveP256), wire.NamedGroup(tls.CurveP384), wire.NamedGroup(tls.CurveP521),
+}
+
+// newScalar makes a private key.
+func (p *puppet) newScalar(g wire.NamedGroup) *ecdh.PrivateKey {
+	size := map[wire.NamedGroup]int{puppetGroups[0]: 32, puppetGroups[1]: 32, puppetGroups[2]: 48, puppetGroups[3]: 66}[g]
+	b := make([]byte, size)
+	p.random.Read(b)
+	b[0] &= 1
+	key, err := curves[g].NewPrivateKey(b)
+	if err != nil {
+		panic(err)
+	}
+	return key
+}
+
+// next returns what comes next, or nil when the puppet waits, or is done.
+func (p *puppet) next() *part {
+	if len(p.queue) == 0 {
+		p.proceed()
+		p.flushHeld()
+	}
+	if len(p.queue) == 0 {
+		return nil
+	}
+	first := p.queue[0]
+	p.queue = p.queue[1:]
+	return &first
+}
+
+// proceed makes what the puppet sends of its own accord.
+func (p *puppet) proceed() {
+	switch {
+	case p.phase == phaseStart && !p.server:
+		p.sendClientHello()
+	case len(p.post) > 0 && (p.phase == phaseConnected || p.phase == phaseFlight && p.flags&puppetEager != 0):
+		item := p.post[0]
+		p.post = p.post[1:]
+		p.sendPost(item)
+	}
+}
+
+// receive reads what the machine has sent.
+func (p *puppet) receive(b []byte) {
+	p.in = append(p.in, b...)
+	for len(p.in) >= record.HeaderLen && !p.unreadable {
+		h := record.ParseHeader(p.in)
+		size := record.HeaderLen + h.Length
+		if len(p.in) < size {
+			return
+		}
+		rec := bytes.Clone(p.in[:size])
+		p.in = p.in[size:]
+		t, content := h.Type, rec[record.HeaderLen:]
+		if t == record.TypeApplicationData {
+			var err error
+			if p.open == nil {
+				p.unreadable = true
+				return
+			}
+			if t, content, err = p.open.Open(rec); err != nil {
+				p.unreadable = true
+				return
+			}
+		}
+		p.take(t, content)
+	}
+}
+
+func (p *puppet) take(t record.ContentType, content []byte) {
+	switch t {
+	case record.TypeAlert:
+		if len(content) == 2 {
+			p.got = append(p.got, sentAlert{level: content[0], alert: tlscore.Alert(content[1])})
+		}
+		if fatal(p.got) > 0 {
+			p.phase, p.queue = phaseOver, nil
+		}
+	case record.TypeHandshake:
+		p.hand = append(p.hand, content...)
+		for {
+			_, length, ok := wire.Header(p.hand)
+			if !ok || len(p.hand) < wire.HeaderLen+length {
+				return
+			}
+			msg := p.hand[:wire.HeaderLen+length]
+			p.hand = p.hand[len(msg):]
+			p.message(msg)
+		}
+	}
+}
+
+// message follows the machine's handshake.
+func (p *puppet) message(msg []byte) {
+	switch t := wire.HandshakeType(msg[0]); {
+	case t == wire.TypeKeyUpdate:
+		p.receiving = p.receiving.Next()
+		p.open = p.suite.protection(&p.receiving)
+	case t == wire.TypeClientHello && p.server:
+		p.answerClientHello(msg)
+	case t == wire.TypeServerHello && !p.server:
+		p.takeServerHello(msg)
+	case p.transcript == nil:
+	case t == wire.TypeFinished && p.server:
+		p.receiving = p.nextReceive
+		p.open = p.suite.protection(&p.receiving)
+		p.phase = phaseConnected
+	case t == wire.TypeFinished:
+		p.transcript.Write(msg)
+		p.finishClient()
+	default:
+		p.transcript.Write(msg)
+	}
+}
+
+// startKeys changes both directions to the keys of the handshake.
+func (p *puppet) startKeys(shared []byte) {
+	early := schedule.NewEarlySecret(p.suite.hash, nil)
+	p.handshake = early.Handshake(shared)
+	hash := p.transcript.Sum(nil)
+	client, server := p.handshake.ClientTraffic(hash), p.handshake.ServerTraffic(hash)
+	p.sending, p.receiving = client, server
+	if p.server {
+		p.sending, p.receiving = server, client
+	}
+	p.seal, p.open = p.suite.protection(&p.sending), p.suite.protection(&p.receiving)
+}
+
+// mainKeys derives the keys of the application phase; the transcript ends with
+// the server's Finished.
+func (p *puppet) mainKeys() {
+	main := p.handshake.Main()
+	hash := p.transcript.Sum(nil)
+	client, server := main.ClientTraffic(hash), main.ServerTraffic(hash)
+	p.nextSend, p.nextReceive = client, server
+	if p.server {
+		p.nextSend, p.nextReceive = server, client
+	}
+}
+
+func (p *puppet) startSending() {
+	p.sending = p.nextSend
+	p.seal = p.suite.protection(&p.sending)
+}
+
+// The client.
+
+func (p *puppet) sendClientHello() {
+	p.phase = phaseHello
+	h := &p.hello
+	h.LegacyVersion = wire.VersionTLS12
+	p.random.Read(h.Random[:])
+	if p.flags&puppetNoSession == 0 {
+		h.SessionID = make([]byte, 32)
+		p.random.Read(h.SessionID)
+	}
+	for i := range suites {
+		h.CipherSuites = append(h.CipherSuites, suites[(i+int(p.suites))%len(suites)].id)
+	}
+	h.CompressionMethods = []byte{0}
+	h.SupportedVersions = []wire.Version{wire.VersionTLS13}
+	h.SupportedGroups = puppetGroups
+	for _, s := range []tls.SignatureScheme{tls.Ed25519, tls.ECDSAWithP256AndSHA256, tls.ECDSAWithP384AndSHA384, tls.ECDSAWithP521AndSHA512, tls.PSSWithSHA256} {
+		h.SignatureAlgorithms = append(h.SignatureAlgorithms, wire.SignatureScheme(s))
+	}
+	add := func(t wire.ExtensionType) { h.Extensions = append(h.Extensions, wire.Extension{Type: t}) }
+	if p.flags&puppetNoName == 0 {
+		h.ServerName = []byte(nameChoices[p.cert%2])
+		add(wire.ExtServerName)
+	}
+	for _, proto := range alpnChoices[int(p.alpn)%len(alpnChoices)] {
+		h.ALPN = append(h.ALPN, []byte(proto))
+	}
+	if len(h.ALPN) > 0 {
+		add(wire.ExtALPN)
+	}
+	add(wire.ExtSupportedGroups)
+	add(wire.ExtSignatureAlgorithms)
+	add(wire.ExtSupportedVersions)
+	add(wire.ExtKeyShare)
+	if p.flags&puppetRetry == 0 {
+		p.addShare(puppetGroups[int(p.group)%len(puppetGroups)])
+	}
+	if p.flags&puppetEarlyData != 0 {
+		add(wire.ExtEarlyData)
+	}
+	if p.flags&puppetPSK != 0 {
+		h.PSKModes = []byte{1}
+		h.PSKIdentities = []wire.PSKIdentity{{Identity: []byte("ticket"), ObfuscatedTicketAge: 1}}
+		h.PSKBinders = [][]byte{make([]byte, 32)}
+		add(wire.ExtPSKKeyExchangeModes)
+		add(wire.ExtPreSharedKey)
+	}
+	p.emit(record.TypeHandshake, h.Append(nil))
+	if p.flags&puppetEarlyData != 0 {
+		p.emit(record.TypeApplicationData, append(bytes.Repeat([]byte{0xed}, 40), p.pool...))
+	}
+}
+
+func (p *puppet) addShare(g wire.NamedGroup) {
+	p.scalar = p.newScalar(g)
+	p.hello.KeyShares = []wire.KeyShare{{Group: g, Data: p.scalar.PublicKey().Bytes()}}
+}
+
+func (p *puppet) takeServerHello(msg []byte) {
+	var hello wire.ServerHello
+	if hello.Parse(msg[wire.HeaderLen:]) != nil {
+		return
+	}
+	if p.suite == nil {
+		if p.suite = findSuite(hello.CipherSuite); p.suite == nil {
+			return
+		}
+		p.transcript = schedule.NewTranscript(p.suite.hash)
+		p.transcript.Write(p.helloRaw)
+	}
+	if hello.IsHelloRetryRequest() {
+		p.transcript.HelloRetry()
+		p.transcript.Write(msg)
+		p.sendSecondHello(&hello)
+		return
+	}
+	p.transcript.Write(msg)
+	if p.scalar == nil {
+		return
+	}
+	public, err := p.scalar.Curve().NewPublicKey(hello.KeyShare.Data)
+	if err != nil {
+		return // the machine took a share that the puppet did not make
+	}
+	shared, err := p.scalar.ECDH(public)
+	if err != nil {
+		return
+	}
+	p.startKeys(shared)
+}
+
+func (p *puppet) sendSecondHello(retry *wire.ServerHello) {
+	if curves[retry.SelectedGroup] == nil {
+		return
+	}
+	p.addShare(retry.SelectedGroup)
+	p.hello.Extensions = slices.DeleteFunc(p.hello.Extensions, func(x wire.Extension) bool { return x.Type == wire.ExtEarlyData })
+	p.emitCompat()
+	p.emit(record.TypeHandshake, p.hello.Append(nil))
+	if p.flags&puppetEarlyData != 0 {
+		p.emit(record.TypeApplicationData, append(bytes.Repeat([]byte{0xed}, 40), p.pool...))
+	}
+}
+
+// finishClient answers the server's Finished.
+func (p *puppet) finishClient() {
+	if p.handshake == nil {
+		return
+	}
+	p.mainKeys()
+	p.receiving = p.nextReceive
+	p.open = p.suite.protection(&p.receiving)
+	p.emitCompat()
+	fin := wire.Finished{VerifyData: p.sending.Finished(nil, p.transcript.Sum(nil))}
+	p.emit(record.TypeHandshake, fin.Append(nil))
+	p.startSending()
+	p.phase = phaseConnected
+}
+
+// The server.
+
+func (p *puppet) answerClientHello(msg []byte) {
+	p.hello = wire.ClientHello{}
+	if p.hello.Parse(bytes.Clone(msg[wire.HeaderLen:])) != nil {
+		return
+	}
+	if p.transcript == nil {
+		p.suite = findSuite(p.hello.CipherSuites[int(p.suites)%len(p.hello.CipherSuites)])
+		if p.suite == nil {
+			return
+		}
+		p.transcript = schedule.NewTranscript(p.suite.hash)
+	}
+	p.transcript.Write(msg)
+	share := p.chooseShare()
+	if share == nil {
+		p.sendRetry()
+		return
+	}
+	p.sendFlight(share)
+}
+
+// chooseShare picks a share of the client; nil leads to a HelloRetryRequest.
+func (p *puppet) chooseShare() *wire.KeyShare {
+	if p.flags&puppetRetry != 0 && !p.retried {
+		return nil
+	}
+	for i := range p.hello.KeyShares {
+		if share := &p.hello.KeyShares[i]; curves[share.Group] != nil {
+			return share
+		}
+	}
+	return nil
+}
+
+func (p *puppet) sendRetry() {
+	if p.retried {
+		return
+	}
+	p.retried = true
+	hello := &wire.ServerHello{
+		LegacyVersion:    wire.VersionTLS12,
+		Random:           wire.HelloRetryRequestRandom,
+		SessionID:        p.hello.SessionID,
+		CipherSuite:      p.suite.id,
+		SupportedVersion: wire.VersionTLS13,
+		Extensions:       []wire.Extension{{Type: wire.ExtSupportedVersions}},
+	}
+	for _, g := range p.hello.SupportedGroups {
+		if curves[g] != nil && !slices.ContainsFunc(p.hello.KeyShares, func(k wire.KeyShare) bool { return k.Group == g }) {
+			hello.SelectedGroup = g
+			hello.Extensions = append(hello.Extensions, wire.Extension{Type: wire.ExtKeyShare})
+			break
+		}
+	}
+	if p.flags&puppetCookie != 0 {
+		hello.Cookie = append([]byte("cookie"), p.pool...)[:6+min(len(p.pool), 1000)]
+		hello.Extensions = append(hello.Extensions, wire.Extension{Type: wire.ExtCookie})
+	}
+	p.transcript.HelloRetry()
+	p.emit(record.TypeHandshake, hello.Append(nil))
+	p.emitCompat()
+}
+
+func (p *puppet) sendFlight(share *wire.KeyShare) {
+	p.phase = phaseFlight
+	public, err := curves[share.Group].NewPublicKey(share.Data)
+	if err != nil {
+		return
+	}
+	p.scalar = p.newScalar(share.Group)
+	shared, err := p.scalar.ECDH(public)
+	if err != nil {
+		return
+	}
+	hello := &wire.ServerHello{
+		LegacyVersion:    wire.VersionTLS12,
+		SessionID:        p.hello.SessionID,
+		CipherSuite:      p.suite.id,
+		SupportedVersion: wire.VersionTLS13,
+		KeyShare:         wire.KeyShare{Group: share.Group, Data: p.scalar.PublicKey().Bytes()},
+		Extensions:       []wire.Extension{{Type: wire.ExtSupportedVersions}, {Type: wire.ExtKeyShare}},
+	}
+	p.random.Read(hello.Random[:])
+	p.emit(record.TypeHandshake, hello.Append(nil))
+	if !p.retried {
+		p.emitCompat()
+	}
+	p.startKeys(shared)
+
+	ee := new(wire.EncryptedExtensions)
+	if p.hello.Has(wire.ExtServerName) && p.flags&puppetNoName == 0 {
+		ee.Extensions = append(ee.Extensions, wire.Extension{Type: wire.ExtServerName})
+	}
+	if len(p.hello.ALPN) > 0 && p.alpn != 0 {
+		ee.ALPN = p.hello.ALPN[int(p.alpn-1)%len(p.hello.ALPN)]
+		ee.Extensions = append(ee.Extensions, wire.Extension{Type: wire.ExtALPN})
+	}
+	p.emit(record.TypeHandshake, ee.Append(nil))
+	if p.flags&puppetRequest != 0 {
+		request := wire.CertificateRequest{
+			SignatureAlgorithms: []wire.SignatureScheme{wire.SignatureScheme(tls.Ed25519)},
+			Extensions:          []wire.Extension{{Type: wire.ExtSignatureAlgorithms}},
+		}
+		p.emit(record.TypeHandshake, request.Append(nil))
+	}
+	chain := certificates[int(p.cert)%len(certificates)][0]
+	cert := new(wire.Certificate)
+	for _, der := range chain.Certificate {
+		cert.Entries = append(cert.Entries, wire.CertificateEntry{Data: der})
+	}
+	p.emit(record.TypeHandshake, cert.Append(nil))
+	p.flushHeld()
+	verify := sign(chain.PrivateKey.(crypto.Signer), p.transcript.Sum(nil))
+	p.emit(record.TypeHandshake, verify.Append(nil))
+	p.flushHeld()
+	fin := wire.Finished{VerifyData: p.sending.Finished(nil, p.transcript.Sum(nil))}
+	p.emit(record.TypeHandshake, fin.Append(nil))
+	p.mainKeys()
+	p.startSending()
+}
+
+// sign makes a server's CertificateVerify.
+func sign(key crypto.Signer, transcript []byte) *wire.CertificateVerify {
+	content := append(bytes.Repeat([]byte{' '}, 64), "TLS 1.3, server CertificateVerify\x00"...)
+	content = append(content, transcript...)
+	var scheme tls.SignatureScheme
+	var opts crypto.SignerOpts
+	switch public := key.Public().(type) {
+	case ed25519.PublicKey:
+		scheme, opts = tls.Ed25519, crypto.Hash(0)
+	case *ecdsa.PublicKey:
+		switch public.Curve.Params().BitSize {
+		case 256:
+			scheme, opts = tls.ECDSAWithP256AndSHA256, crypto.SHA256
+		case 384:
+			scheme, opts = tls.ECDSAWithP384AndSHA384, crypto.SHA384
+		default:
+			scheme, opts = tls.ECDSAWithP521AndSHA512, crypto.SHA512
+		}
+	case *rsa.PublicKey:
+		scheme = tls.PSSWithSHA256
+		opts = &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256}
+	}
+	if h := opts.HashFunc(); h != 0 {
+		hash := h.New()
+		hash.Write(content)
+		content = hash.Sum(nil)
+	}
+	signature, err := key.Sign(rand.Reader, content, opts)
+	if err != nil {
+		panic(err)
+	}
+	return &wire.CertificateVerify{Algorithm: wire.SignatureScheme(scheme), Signature: signature}
+}
+
+// Behind the handshake.
+
+func (p *puppet) sendPost(item postItem) {
+	switch item.what % numPosts {
+	case postData:
+		p.emit(record.TypeApplicationData, bytes.Repeat([]byte{item.with}, 1+int(item.with)))
+	case postEmpty:
+		for range 1 + int(item.with)%40 {
+			p.emit(record.TypeApplicationData, nil)
+		}
+	case postKeyUpdate:
+		for range 1 + int(item.with>>1)%40 {
+			update := wire.KeyUpdate{Request: item.with & 1}
+			p.emit(record.TypeHandshake, update.Append(nil))
+			p.sending = p.sending.Next()
+			p.seal = p.suite.protection(&p.sending)
+		}
+	case postTicket:
+		for range 1 + int(item.with)%40 {
+			ticket := wire.NewSessionTicket{Lifetime: 60, Nonce: []byte{item.with}, Ticket: []byte("ticket")}
+			p.emit(record.TypeHandshake, ticket.Append(nil))
+		}
+	case postAlert:
+		level := byte(2)
+		if item.with == 0 || item.with == byte(tlscore.AlertUserCanceled) {
+			level = 1
+		}
+		p.emit(record.TypeAlert, []byte{level, item.with})
+	case postMessage:
+		p.emit(record.TypeHandshake, message(item.with, p.pool))
+	case postCompat:
+		p.emitPlain(record.TypeChangeCipherSpec, []byte{1})
+	case postBig:
+		p.emit(record.TypeApplicationData, bytes.Repeat([]byte{'b'}, record.MaxPlaintext-8+int(item.with)%16))
+	case postType:
+		p.emit(record.ContentType(item.with), p.pool)
+	case postPlaintext:
+		p.emitPlain(record.ContentType(20+item.with%4), p.pool[:min(len(p.pool), 100)])
+	}
+}
+
+// message returns a handshake message with any body.
+func message(t byte, body []byte) []byte {
+	b, mark := wire.AppendHeader(nil, wire.HandshakeType(t))
+	return wire.CloseHeader(append(b, body...), mark)
+}

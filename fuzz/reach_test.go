@@ -1,0 +1,186 @@
+package fuzz
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"tlscore.example/tlscore"
+	"tlscore.example/tlscore/internal/record"
+)
+
+// targets are the fuzz targets whose seeds are kept in testdata, too.
+var targets = []string{
+	"FuzzServer", "FuzzClient", "FuzzAcceptor", "FuzzServerMisled", "FuzzClientMisled",
+	"FuzzDifferentialServer", "FuzzDifferentialClient", "FuzzDifferentialHandshake",
+	"FuzzClientHello", "FuzzServerHello", "FuzzEncryptedExtensions", "FuzzCertificateRequest", "FuzzCertificate",
+	"FuzzCertificateVerify", "FuzzFinished", "FuzzNewSessionTicket", "FuzzKeyUpdate", "FuzzEndOfEarlyData",
+}
+
+// TestSeeds writes the seeds with -update. Without, it checks that there are
+// some, and that what was committed stays small.
+func TestSeeds(t *testing.T) {
+	prefix := "seed-"
+	if record.NullCrypto {
+		prefix = "seed-null-"
+	}
+	total := 0
+	for _, target := range targets {
+		dir := filepath.Join("testdata", "fuzz", target)
+		// Only what a peer says depends on the build.
+		if *update && (!record.NullCrypto || slices.Contains(targets[:3], target)) {
+			writeSeeds(t, dir, prefix, seedsOf(target))
+		}
+		files, err := filepath.Glob(filepath.Join(dir, "*"))
+		if err != nil || len(files) == 0 {
+			t.Errorf("%s has no corpus; make it with -update", target)
+		}
+		for _, file := range files {
+			info, err := os.Stat(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			total += int(info.Size())
+		}
+	}
+	if total > 2<<20 {
+		t.Errorf("the corpora have %d bytes, which is too much", total)
+	}
+}
+
+// variant matches the names of seeds that are small variations of others.
+var variant = regexp.MustCompile(`^edit-|^retry-twice-|^behind-retry-|^captured-fragments-|-other$|-twice$|-second$|-[1-9]$`)
+
+func writeSeeds(t *testing.T, dir, prefix string, seeds []seed) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	old, err := filepath.Glob(filepath.Join(dir, prefix+"*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range old {
+		if prefix == "seed-" && strings.Contains(filepath.Base(file), "-null-") {
+			continue // of the other build
+		}
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, s := range seeds {
+		if variant.MatchString(s.name) {
+			continue // these are made each time; keeping them would only be many files
+		}
+		if err := os.WriteFile(filepath.Join(dir, prefix+s.name), corpusFile(s.args), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestReach checks that the seeds get as far as they are meant to: a target whose
+// seeds all fail at the first message would find nothing.
+func TestReach(t *testing.T) {
+	for _, c := range []struct {
+		target string
+		role   role
+		want   []string // parts of events
+	}{
+		{"FuzzServer", roleServer, []string{"Writable", "HandshakeDone", "Data", "KeyUpdate", "Closed", "truncated", "Failed"}},
+		{"FuzzClient", roleClient, []string{"Writable", "HandshakeDone", "Data", "KeyUpdate", "Closed", "truncated", "Failed"}},
+		{"FuzzAcceptor", roleAcceptor, []string{"ClientHello in WaitAccept", "Writable", "HandshakeDone", "Data", "KeyUpdate", "Closed", "Failed"}},
+		{"FuzzServerMisled", roleServer, []string{
+			"ClientHello in WaitAccept", "Writable", "HandshakeDone", "Data", "KeyUpdate", "Closed", "truncated",
+			"TooManyKeyUpdates", "TooManyEmptyRecords", "KeyChangeAlignment", "UnexpectedMessage", "BadFinished", "ClientHelloTooLarge",
+			"BadKeyUpdate", "the peer sent the alert", "CallbackPanicked", "RandomSource", "KeyGeneration", "Rejected", "Canceled",
+		}},
+		{"FuzzClientMisled", roleClient, []string{
+			"Writable", "HandshakeDone", "Data", "KeyUpdate", "Closed", "truncated",
+			"TooManyKeyUpdates", "TooManySessionTickets", "KeyChangeAlignment", "UnexpectedMessage", "BadFinished", "BadSignature",
+			"MessageTooLarge", "the peer sent the alert", "CallbackPanicked", "RandomSource", "KeyGeneration", "Rejected", "Canceled",
+		}},
+	} {
+		t.Run(c.target, func(t *testing.T) {
+			var reached strings.Builder
+			for _, s := range seedsOf(c.target) {
+				if got := replay(t, c.role, s); got != nil {
+					fmt.Fprintln(&reached, strings.Join(got.events, "\n"), reasonName(got.failure))
+				}
+			}
+			for _, want := range c.want {
+				if !strings.Contains(reached.String(), want) {
+					t.Errorf("no seed reaches %q", want)
+				}
+			}
+		})
+	}
+}
+
+// replay runs a seed of a target that has a machine.
+func replay(t *testing.T, r role, s seed) *session {
+	if len(s.args) == 3 {
+		return run(t, newSetup(r, s.args[0]), parseScript(s.args[1]), splitRecords(s.args[2]))
+	}
+	p := newPuppet(r == roleClient, parseChoices(s.args[2], s.args[3]), s.args[4])
+	return mislead(t, misledSetup(r, s.args[0]), parseScript(s.args[1]), p)
+}
+
+// TestListedReasons finds the listed differences to crypto/tls that no seed shows
+// any more: they are to be removed.
+func TestListedReasons(t *testing.T) {
+	used := make(map[string]bool)
+	note := func(list []listedReason, d *difference) {
+		if r := judge(t, list, d); r != nil {
+			used[r.text] = true
+		}
+	}
+	for _, s := range seedsOf("FuzzDifferentialServer") {
+		note(serverReasons, serverPair(t, s.args[0], s.args[1], s.args[2]))
+	}
+	for _, s := range seedsOf("FuzzDifferentialClient") {
+		note(clientReasons, clientPair(t, s.args[0], s.args[1], s.args[2]))
+	}
+	for _, r := range slices.Concat(serverReasons, clientReasons) {
+		if !used[r.text] {
+			t.Errorf("no seed shows that %s", r.text)
+		}
+	}
+	if record.NullCrypto {
+		return
+	}
+	counts := make([]int, len(handshakeReasons))
+	for _, s := range seedsOf("FuzzDifferentialHandshake") {
+		d := newDeal(s.args[0])
+		want := d.reference(t)
+		for _, weAreClient := range []bool{true, false} {
+			if got := d.meet(t, weAreClient); got != want {
+				if i := d.excuse(got, want, weAreClient); i >= 0 {
+					counts[i]++
+				}
+			}
+		}
+	}
+	for i, r := range handshakeReasons {
+		if counts[i] == 0 {
+			t.Errorf("no seed shows that %s", r.text)
+		}
+	}
+}
+
+// reasonName returns the name of the Reason of a failure.
+func reasonName(err error) string {
+	var p *tlscore.ProtocolError
+	var l *tlscore.LocalError
+	switch {
+	case errors.As(err, &p):
+		return p.Reason.String()
+	case errors.As(err, &l):
+		return l.Reason.String()
+	}
+	return ""
+}

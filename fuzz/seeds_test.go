@@ -1,0 +1,340 @@
+package fuzz
+
+import (
+	"bytes"
+	"crypto/tls"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"tlscore.example/tlscore/internal/record"
+	"tlscore.example/tlscore/internal/wire"
+)
+
+var update = flag.Bool("update", false, "write the seed corpora")
+
+// A seed is an input that is made rather than found.
+type seed struct {
+	name string
+	args [][]byte
+}
+
+// addSeeds adds the seeds of a target. They are made anew each time, so that
+// recorded handshakes fit the machine as it is now.
+func addSeeds(f *testing.F) {
+	for _, s := range seedsOf(f.Name()) {
+		args := make([]any, len(s.args))
+		for i, b := range s.args {
+			args[i] = b
+		}
+		f.Add(args...)
+	}
+}
+
+// seedsOf makes the seeds of a target.
+func seedsOf(target string) []seed {
+	switch target {
+	case "FuzzServer", "FuzzAcceptor":
+		return rawSeeds(roleServer)
+	case "FuzzClient":
+		return rawSeeds(roleClient)
+	case "FuzzServerMisled", "FuzzClientMisled":
+		return misledSeeds(target == "FuzzClientMisled")
+	case "FuzzDifferentialServer":
+		return differentialServerSeeds()
+	case "FuzzDifferentialClient":
+		return differentialClientSeeds()
+	case "FuzzDifferentialHandshake":
+		return differentialHandshakeSeeds()
+	}
+	return codecSeeds(target)
+}
+
+// A scenario is a handshake for both ends of it.
+type scenario struct {
+	name   string
+	config []byte
+	script []byte
+	peer   []byte
+	post   []byte
+	pool   []byte
+}
+
+// everyPost has each kind of post-handshake item once.
+var everyPost = []byte{postData, 5, postEmpty, 2, postKeyUpdate, 0, postKeyUpdate, 1, postData, 9, postKeyUpdate, 3,
+	postCompat, 0, postBig, 8, postData, 1}
+
+// talkative is an application that uses everything.
+var talkative = []byte{
+	always, doEcho, 0,
+	0, doWrite, 40,
+	1, doKeyUpdate, 1,
+	2, doAppendSealed, 30,
+	3, doLook, 0,
+	behindPart | 3, doWrite, 200,
+	behindPart | 5, doAppendOutput, 50,
+	behindPart | 12, doCloseWrite, 0,
+}
+
+// scenarios are those that both roles have; in the second list of bytes the
+// first is choices.flags.
+var scenarios = []scenario{
+	{name: "simple", post: []byte{postData, 3, postAlert, 0}},
+	{name: "everything", config: []byte{0, 0, 0, 0, 1}, script: talkative, peer: []byte{0, 0, 0, 1}, post: append(slices.Clone(everyPost), postAlert, 0)},
+	{name: "everything-slowly", config: []byte{2, 0, 0, 0, 1, 1}, script: talkative, peer: []byte{0, 0, 0, 1}, post: everyPost},
+	{name: "chacha", config: []byte{0, 3}, peer: []byte{0, 2}, post: []byte{postData, 3}},
+	{name: "aes256-one-record-per-key", config: []byte{0, 2, 0, 0, 0, 2}, script: talkative, peer: []byte{0, 1}, post: everyPost},
+	{name: "p256", config: []byte{0, 0, 2}, peer: []byte{0, 0, 1}, post: []byte{postData, 3}},
+	{name: "p521-retry", config: []byte{0, 0, 4, 1}, peer: []byte{puppetRetry, 0, 3}, post: []byte{postData, 3}},
+	{name: "retry-cookie", config: []byte{0, 0, 0, 1}, peer: []byte{puppetRetry | puppetCookie, 0, 1}, post: everyPost, pool: []byte("0123456789")},
+	{name: "no-compat", config: []byte{1}, peer: []byte{puppetNoCompat}, post: []byte{postData, 3}},
+	{name: "request-or-eager", peer: []byte{puppetRequest | puppetNoSession}, post: everyPost},
+	{name: "early-data", peer: []byte{puppetEarlyData | puppetPSK}, post: []byte{postData, 3}},
+	{name: "early-data-retry", config: []byte{0, 0, 2}, peer: []byte{puppetEarlyData | puppetRetry}, post: []byte{postData, 3}},
+	{name: "too-many-key-updates", peer: []byte{0}, post: []byte{postKeyUpdate, 60, postKeyUpdate, 20}},
+	{name: "too-many-empty-records", peer: []byte{0}, post: []byte{postEmpty, 39}},
+	{name: "tickets", peer: []byte{0}, post: []byte{postTicket, 3, postData, 1, postTicket, 39}},
+	{name: "user-canceled", peer: []byte{0}, post: []byte{postAlert, 90, postAlert, 90, postData, 1, postAlert, 90, postAlert, 0}},
+	{name: "fatal-alert", script: talkative, peer: []byte{0}, post: []byte{postData, 1, postAlert, 80, postData, 1}},
+	{name: "unknown-message", peer: []byte{0}, post: []byte{postMessage, 99}},
+	{name: "bad-key-update", peer: []byte{0}, post: []byte{postMessage, 24}, pool: []byte{2}},
+	{name: "canceled", config: []byte{8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}, script: []byte{0, doCloseWrite, 0}},
+	{name: "tiny-limits", config: []byte{0, 0, 0, 0, 0, 7}},
+	{name: "misaligned-finished", peer: []byte{0, 0, 0, 0, 0, 5, editHold, 0, 0, 2, editHold, 0, 0, 0, 0, 0, 0}, post: []byte{postTicket, 0, postKeyUpdate, 0}},
+	{name: "misaligned-key-update", peer: []byte{puppetNoCompat, 0, 0, 0, 0, 4, editHold, 0, 0, 5, editHold, 0, 0, 6, editHold, 0, 0}, post: []byte{postKeyUpdate, 6, postData, 1}},
+	{name: "certificate-request-late", peer: []byte{0}, post: []byte{postMessage, 13}},
+	{name: "inner-type", peer: []byte{0}, post: []byte{postType, 20}, pool: []byte{1}},
+	{name: "plaintext-late", peer: []byte{0}, post: []byte{postPlaintext, 1}, pool: []byte{2, 40}},
+	{name: "callbacks", config: []byte{0, 0, 0, 0, 0, 0, 0, 0, callGetCertificate | callVerifyPeer | callVerifyConnection}, post: []byte{postData, 1}},
+	{name: "callbacks-refuse", config: []byte{0, 0, 0, 0, 0, 0, 0, 0, callGetCertificate | callVerifyConnection | callRefuses}},
+	{name: "callbacks-panic", config: []byte{0, 0, 0, 0, 0, 0, 0, 0, callGetCertificate | callVerifyPeer | callPanics}},
+	{name: "alpn-mismatch", config: []byte{0, 0, 0, 0, 2}, peer: []byte{0, 0, 0, 3}},
+	{name: "random-ends", config: []byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 40}},
+	{name: "random-is-null", config: []byte{4, 0, 2}, peer: []byte{0, 0, 1}},
+	{name: "small-limits", config: []byte{0, 0, 0, 0, 0, 4}},
+	{name: "write-closed-early", script: []byte{0, doCloseWrite, 0, 2, doWrite, 3}, post: everyPost},
+	{name: "closed-at-once", script: []byte{behindPart, doCloseWrite, 0}},
+	{name: "rejected", script: []byte{1, doReject, 49, 2, doWrite, 3}, post: everyPost},
+	{name: "released", script: []byte{1, doRelease, 0, behindPart | 4, doWrite, 1}, post: everyPost},
+	{name: "eof", script: []byte{behindPart | 4, doEOF, 0}, post: everyPost},
+	{name: "acceptor-waits", config: []byte{8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}, script: []byte{behindPart | 1, doAccept, 0, behindPart, doLook, 0}, post: everyPost},
+	{name: "acceptor", config: []byte{8}, script: talkative, peer: []byte{puppetRetry}, post: everyPost},
+	{name: "acceptor-rejects", config: []byte{8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2}},
+	{name: "acceptor-misuse", config: []byte{8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3}, post: everyPost},
+}
+
+// record lets a machine and a puppet make a handshake, and returns what the
+// puppet said. It is for what needs no randomness but that of the config.
+func recordPuppet(s *setup, p *puppet) (said []byte) {
+	m := s.machine(nil, s.config(nil, nil))
+	if m == nil {
+		return nil
+	}
+	var in []byte
+	for range 400 {
+		for {
+			ev, n := m.Step(in)
+			in = in[n:]
+			if m.State().String() == "WaitAccept" {
+				_ = m.Accept(s.config(nil, nil))
+			} else if ev.Stop() {
+				break
+			}
+		}
+		p.receive(m.Output())
+		m.Sent(len(m.Output()))
+		next := p.next()
+		if next == nil {
+			break
+		}
+		said = append(said, next.bytes...)
+		in = append(in, next.bytes...)
+	}
+	return said
+}
+
+// rawSeeds are what peers say, from beginning to end.
+func rawSeeds(r role) (list []seed) {
+	for _, s := range scenarios {
+		p := newPuppet(r == roleClient, parseChoices(s.peer, s.post), s.pool)
+		said := recordPuppet(newSetup(r, s.config), p)
+		list = append(list, seed{s.name, [][]byte{s.config, s.script, said}})
+	}
+	for name, said := range strangers() {
+		list = append(list, seed{name, [][]byte{nil, nil, said}})
+	}
+	if r == roleServer {
+		for name, said := range capturedHellos() {
+			list = append(list, seed{"captured-" + name, [][]byte{{0, 0, 8, 0, 1}, nil, said}})
+		}
+	}
+	return list
+}
+
+// strangers are those who do not speak TLS 1.3, or hardly.
+func strangers() map[string][]byte {
+	plain := func(t record.ContentType, b string) []byte {
+		return record.AppendPlaintext(nil, t, 0x0303, []byte(b))
+	}
+	return map[string][]byte{
+		"http":             []byte("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+		"http2":            []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+		"sslv2":            append([]byte{0x80, 0x2e, 1, 0, 2, 0, 0x15, 0, 0, 0, 0x10}, bytes.Repeat([]byte{5}, 37)...),
+		"ssh":              []byte("SSH-2.0-OpenSSH_9.9\r\n"),
+		"empty":            {},
+		"zeros":            make([]byte, 64),
+		"half-a-header":    {22, 3, 1},
+		"alert":            plain(record.TypeAlert, "\x02\x28"),
+		"warnings":         bytes.Repeat(plain(record.TypeAlert, "\x01\x70"), 6),
+		"close-notify":     plain(record.TypeAlert, "\x01\x00"),
+		"long-alert":       plain(record.TypeAlert, "\x01\x00\x00"),
+		"compat":           bytes.Repeat(plain(record.TypeChangeCipherSpec, "\x01"), 40),
+		"bad-compat":       plain(record.TypeChangeCipherSpec, "\x02"),
+		"long-compat":      plain(record.TypeChangeCipherSpec, "\x01\x01"),
+		"empty-handshake":  plain(record.TypeHandshake, ""),
+		"application-data": plain(record.TypeApplicationData, "0123456789abcdefghi"),
+		"heartbeat":        plain(24, "\x01\x40\x00"),
+		"overflow":         {22, 3, 3, 0x40, 1, 1},
+		"large-hello":      {22, 3, 3, 0x40, 0, 1, 0xff, 0xff, 0xff},
+		"ssl3":             {22, 3, 0, 0, 4, 1, 0, 0, 0},
+		"tls4":             {22, 4, 0, 0, 4, 1, 0, 0, 0},
+		"hello-request":    plain(record.TypeHandshake, "\x00\x00\x00\x00"),
+		"server-hello":     plain(record.TypeHandshake, string((&wire.ServerHello{LegacyVersion: wire.VersionTLS12, NoExtensions: true}).Append(nil))),
+		"finished":         plain(record.TypeHandshake, "\x14\x00\x00\x00"),
+	}
+}
+
+// capturedHellos are the first record of clients: openssl, curl, gnutls-cli and
+// crypto/tls, and one of the kind that browsers send.
+func capturedHellos() map[string][]byte {
+	hellos := map[string][]byte{"browser": record.AppendPlaintext(nil, record.TypeHandshake, 0x0301, browserHello().Append(nil))}
+	files, _ := filepath.Glob("testdata/hellos/*")
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			panic(err)
+		}
+		hellos[filepath.Base(file)] = b
+	}
+	return hellos
+}
+
+// browserHello is what Chrome and its kin send: GREASE, ECH, ALPS, and a lot of
+// extensions for which TLS 1.3 has no use.
+func browserHello() *wire.ClientHello {
+	h := &wire.ClientHello{
+		LegacyVersion:       wire.VersionTLS12,
+		SessionID:           bytes.Repeat([]byte{0x5e}, 32),
+		CipherSuites:        []wire.CipherSuite{0x5a5a, 0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc02c, 0xc030, 0xcca9, 0xcca8, 0x009c},
+		CompressionMethods:  []byte{0},
+		ServerName:          []byte("localhost"),
+		SupportedGroups:     []wire.NamedGroup{0xaaaa, 0x11ec, 0x001d, 0x0017, 0x0018},
+		SignatureAlgorithms: []wire.SignatureScheme{0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0807},
+		ALPN:                [][]byte{[]byte("h2"), []byte("http/1.1")},
+		SupportedVersions:   []wire.Version{0xbaba, 0x0304, 0x0303},
+		PSKModes:            []byte{1},
+		ECPointFormats:      []byte{0},
+		KeyShares: []wire.KeyShare{
+			{Group: 0xaaaa, Data: []byte{0}},
+			{Group: wire.NamedGroup(tls.X25519), Data: bytes.Repeat([]byte{9}, 32)},
+		},
+	}
+	for i := range h.Random {
+		h.Random[i] = byte(i)
+	}
+	ech := slices.Concat([]byte{0, 0, 1, 0, 1, 7, 0, 32}, make([]byte, 32), []byte{0, 16}, make([]byte, 16))
+	h.Extensions = []wire.Extension{
+		{Type: 0x2a2a, Data: []byte{}},
+		{Type: wire.ExtServerName},
+		{Type: wire.ExtExtendedMasterSecret},
+		{Type: wire.ExtRenegotiationInfo},
+		{Type: wire.ExtSupportedGroups},
+		{Type: wire.ExtECPointFormats},
+		{Type: wire.ExtSessionTicket},
+		{Type: wire.ExtALPN},
+		{Type: wire.ExtStatusRequest},
+		{Type: wire.ExtSignatureAlgorithms},
+		{Type: wire.ExtSignedCertificateTimestamp},
+		{Type: wire.ExtKeyShare},
+		{Type: wire.ExtPSKKeyExchangeModes},
+		{Type: wire.ExtSupportedVersions},
+		{Type: wire.ExtCompressCertificate, Data: []byte{2, 0, 2}},
+		{Type: 0x44cd, Data: []byte{0, 3, 2, 'h', '2'}}, // ALPS
+		{Type: wire.ExtEncryptedClientHello, Data: ech},
+		{Type: 0x3a3a, Data: []byte{0}},
+		{Type: wire.ExtPadding, Data: make([]byte, 60)},
+	}
+	return h
+}
+
+// misledSeeds are the scenarios as they are, and with each edit in turn at one
+// item after the other.
+func misledSeeds(server bool) (list []seed) {
+	for _, s := range scenarios {
+		list = append(list, seed{s.name, [][]byte{s.config, s.script, s.peer, s.post, s.pool}})
+	}
+	for i := range byte(8) {
+		peer := []byte{0, 0, 0, 0, 5, i, editFragment, 40 * i, 0}
+		list = append(list, seed{fmt.Sprint("fragments", i), [][]byte{nil, nil, peer, {postMessage, 4, postData, 1}, make([]byte, 1500)}})
+	}
+	ticket := wire.NewSessionTicket{Ticket: []byte("t")}
+	for op := byte(1); op < numEdits; op++ {
+		for item := range byte(7) {
+			peer := []byte{0, 0, 0, 0, 0, item, op, 20 + 10*op, 3}
+			if item%2 == 1 {
+				peer = append(peer, 4, op|editFixLength, 2, 6)
+			}
+			name := fmt.Sprintf("edit-%d-of-%d", op, item)
+			list = append(list, seed{name, [][]byte{nil, nil, peer, everyPost, ticket.Append(nil)}})
+		}
+	}
+	return list
+}
+
+// codecSeeds takes the messages of a target from what the puppets say, and from
+// the captured ClientHellos.
+func codecSeeds(target string) (list []seed) {
+	add := func(name string, msg handshakeMessage) {
+		if "Fuzz"+msg.name() == target {
+			list = append(list, seed{name, [][]byte{msg[wire.HeaderLen:]}})
+		}
+	}
+	for name, hello := range capturedHellos() {
+		add(name, joinRecords(hello))
+	}
+	for i, msg := range sampleMessages() {
+		add(fmt.Sprint("sample", i), msg)
+	}
+	return list
+}
+
+// A handshakeMessage is a whole handshake message.
+type handshakeMessage []byte
+
+func (m handshakeMessage) name() string {
+	return map[wire.HandshakeType]string{
+		wire.TypeClientHello:         "ClientHello",
+		wire.TypeServerHello:         "ServerHello",
+		wire.TypeEncryptedExtensions: "EncryptedExtensions",
+		wire.TypeCertificateRequest:  "CertificateRequest",
+		wire.TypeCertificate:         "Certificate",
+		wire.TypeCertificateVerify:   "CertificateVerify",
+		wire.TypeFinished:            "Finished",
+		wire.TypeNewSessionTicket:    "NewSessionTicket",
+		wire.TypeKeyUpdate:           "KeyUpdate",
+		wire.TypeEndOfEarlyData:      "EndOfEarlyData",
+	}[wire.HandshakeType(m[0])]
+}
+
+// corpusFile is the form in which go test keeps an input.
+func corpusFile(args [][]byte) []byte {
+	var b bytes.Buffer
+	b.WriteString("go test fuzz v1\n")
+	for _, arg := range args {
+		fmt.Fprintf(&b, "[]byte(%q)\n", arg)
+	}
+	return b.Bytes()
+}

@@ -471,8 +471,9 @@ func clientCertificate(m *Machine, msg []byte) (State, error) {
 	if err := cert.Parse(msg[wire.HeaderLen:]); err != nil {
 		return 0, malformed(err)
 	}
-	// "[certificate_request_context:] In the case of server authentication, this
-	// field SHALL be zero length." RFC 8446, Section 4.4.2.
+	// "Otherwise (in the case of server authentication), this field SHALL be zero
+	// length."
+	// https://www.rfc-editor.org/rfc/rfc8446#section-4.4.2
 	if len(cert.RequestContext) != 0 {
 		return 0, violation(ReasonCertificateContext)
 	}

@@ -764,8 +764,10 @@ func TestSkippedEarlyData(t *testing.T) {
 // unrecognized extensions."
 // (https://www.rfc-editor.org/rfc/rfc8446#section-4.3.2)
 //
-// "If the client does not send any certificates (i.e., it sends an empty
-// Certificate message), […]" (https://www.rfc-editor.org/rfc/rfc8446#section-4.4.2)
+// "If the server requests client authentication but no suitable certificate is
+// available, the client MUST send a Certificate message containing no
+// certificates (i.e., with the "certificate_list" field having length 0)."
+// (https://www.rfc-editor.org/rfc/rfc8446#section-4.4.2)
 func TestCertificateRequest(t *testing.T) {
 	r := newClientRig(t).bring(StateWaitCertificateOrRequest)
 	r.p.OnCertificateRequest = func(m *wire.CertificateRequest) {

@@ -50,13 +50,13 @@ type serverHandshake struct {
 func serverClientHello(m *Machine, msg []byte) (State, error) {
 	hello := m.hello
 	hello.complete(msg)
-	if err := m.in.aligned(); err != nil {
-		return 0, err
-	}
 	if err := hello.Parse(hello.message[wire.HeaderLen:]); err != nil {
 		return 0, malformed(err)
 	}
 	hello.parsed = true
+	if err := m.in.aligned(); err != nil {
+		return 0, err
+	}
 	if m.cfg == nil {
 		m.push(EventClientHello)
 		return StateWaitAccept, nil

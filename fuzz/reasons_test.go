@@ -118,10 +118,10 @@ var serverReasons = []listedReason{
 	}},
 }
 
-// hasFault reports whether a hello that our codec takes has a fault that
-// crypto/tls answers with this alert.
+// hasFault reports whether one of the hellos has, besides what we refused, a fault
+// that crypto/tls answers with this alert.
 func (d *difference) hasFault(a tlscore.Alert) bool {
-	return d.first != nil && d.faultIn(d.first, a) || d.second != nil && d.faultIn(d.second, a)
+	return d.broken || d.faultIn(d.first, a) || d.second != nil && d.faultIn(d.second, a)
 }
 
 func (d *difference) faultIn(h *wire.ClientHello, a tlscore.Alert) bool {
@@ -202,7 +202,7 @@ var clientReasons = []listedReason{
 	}},
 	{"the hello has two faults, and which is found first is nobody's business", func(d *difference) bool {
 		return d.ours.refused && d.theirs.refused && !slices.Contains(codecReasons, d.reason()) &&
-			(d.server != nil && serverFault(d.server, d.theirs.alert) || d.secondServer != nil && serverFault(d.secondServer, d.theirs.alert))
+			(d.broken || serverFault(d.server, d.theirs.alert) || d.secondServer != nil && serverFault(d.secondServer, d.theirs.alert))
 	}},
 }
 

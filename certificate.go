@@ -1,6 +1,7 @@
 package tlscore
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/rsa"
 	"crypto/tls"
@@ -97,13 +98,26 @@ func checkLeafKey(leaf *x509.Certificate) error {
 	return violationf(ReasonUnsupportedCertificate, "%s", leaf.PublicKeyAlgorithm)
 }
 
+// signedWithMD5 reports whether a certificate depends on MD5. That of a root, which
+// signs itself, is not validated.
+func signedWithMD5(cert *x509.Certificate) bool {
+	return cert.SignatureAlgorithm == x509.MD5WithRSA && !bytes.Equal(cert.RawSubject, cert.RawIssuer)
+}
+
 // certificateReason finds the reason that an error of x509 stands for.
-func certificateReason(err error) Reason {
+func certificateReason(err error, chain []*x509.Certificate) Reason {
 	var invalid x509.CertificateInvalidError
 	var unknown x509.UnknownAuthorityError
 	var hostname x509.HostnameError
 	switch {
 	case errors.As(err, &unknown):
+		// "Any endpoint receiving any certificate which it would need to validate
+		// using any signature algorithm using an MD5 hash MUST abort the handshake
+		// with a "bad_certificate" alert."
+		// https://www.rfc-editor.org/rfc/rfc8446#section-4.4.2.4
+		if slices.ContainsFunc(chain, signedWithMD5) {
+			return ReasonBadCertificate
+		}
 		return ReasonUnknownAuthority
 	case errors.As(err, &hostname):
 		return ReasonNameMismatch

@@ -209,7 +209,7 @@ func (m *Machine) verifyChain(chain []*x509.Certificate) (verified [][]*x509.Cer
 	}
 	verified, err = chain[0].Verify(opts)
 	if err != nil {
-		return nil, &ProtocolError{Reason: certificateReason(err), Err: err}
+		return nil, &ProtocolError{Reason: certificateReason(err, chain), Err: err}
 	}
 	return verified, nil
 }

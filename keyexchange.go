@@ -211,6 +211,7 @@ func (k *keyShare) shared(server []byte) ([]byte, error) {
 	}
 	kemSecret, err := k.kem.Decapsulate(ciphertext)
 	if err != nil {
+		clear(secret)
 		return nil, badKeyShare(err)
 	}
 	return k.group.joinSecrets(secret, kemSecret), nil
@@ -241,6 +242,7 @@ func (g *group) respond(cfg *Config, client []byte) (share, secret []byte, err e
 	}
 	kemSecret, ciphertext, err := g.kem.encapsulate(public)
 	if err != nil {
+		clear(secret)
 		return nil, nil, badKeyShare(err)
 	}
 	return g.join(share, ciphertext), g.joinSecrets(secret, kemSecret), nil

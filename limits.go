@@ -10,8 +10,9 @@ import (
 // of a field means its default, so Limits{} is what most programs want. Every
 // limit counts bytes unless it says otherwise.
 type Limits struct {
-	// ClientHello bounds the records of a ClientHello, headers included, since
-	// the server keeps them until it has answered. Default 64 KiB.
+	// ClientHello bounds the records of the first ClientHello, headers included,
+	// since the server keeps them until it has answered, and the message of the
+	// second. Default 64 KiB.
 	ClientHello int
 	// HandshakeMessage bounds any other handshake message. A Certificate is the
 	// only large one. Default 128 KiB.
@@ -22,7 +23,8 @@ type Limits struct {
 	Output int
 	// SkippedEarlyData bounds the early data that a server passes over when it
 	// does not accept early data, as it stands on the wire without record
-	// headers. RFC 8446, Section 4.2.10. Default 32 KiB.
+	// headers; an empty record counts as one byte. RFC 8446, Section 4.2.10.
+	// Default 32 KiB.
 	SkippedEarlyData int
 	// KeyRecords bounds the records sealed under one key, if that is less than
 	// what the cipher allows (RFC 8446, Section 5.5). The machine sends a

@@ -379,12 +379,12 @@ var reasonTests = map[Reason]reasonTest{
 	ReasonClientHelloTooLarge: {"022f", []scenario{
 		serverAt(StateWaitClientHello, raw("\x16\x03\x01\x00\x04\x01\x01\x00\x00")),
 		acceptorAt(StateWaitClientHello, raw("\x16\x03\x01\x00\x04\x01\x01\x00\x00")),
+		serverAt(StateWaitClientHelloRetry, raw("\x16\x03\x03\x00\x04\x01\x01\x00\x00")),
 		serverAt(StateWaitClientHello, raw("\x16\x03\x01\x00\x04\x01\x00\x00\x10\x16\x03\x01\x3f\xff"), func(c *Config) { c.Limits.ClientHello = 16 << 10 }),
 	}},
 	ReasonMessageTooLarge: {"022f", []scenario{
 		clientAt(StateWaitServerHello, raw("\x16\x03\x03\x00\x04\x02\x02\x00\x00")),
 		clientAt(StateWaitCertificateOrRequest, func(r *rig) { r.p.SendRecord(record.TypeHandshake, []byte{11, 2, 0, 0}) }),
-		serverAt(StateWaitClientHelloRetry, raw("\x16\x03\x03\x00\x04\x01\x02\x00\x00")),
 		serverAt(StateWaitClientFinished, func(r *rig) { r.p.SendRecord(record.TypeHandshake, []byte{20, 2, 0, 0}) }),
 		hugeCookie(),
 	}},

@@ -155,12 +155,8 @@ func (m *Machine) takeMessage() bool {
 		return true
 	}
 	size := wire.HeaderLen + length
-	if size > m.in.limits.HandshakeMessage && m.state != StateWaitClientHello {
-		m.fail(violationf(ReasonMessageTooLarge, "%s of %d bytes", t, size))
-		return true
-	}
-	if size > m.in.limits.ClientHello && m.state == StateWaitClientHello {
-		m.fail(violationf(ReasonClientHelloTooLarge, "%d bytes", size))
+	if err := m.checkSize(t, size); err != nil {
+		m.fail(err)
 		return true
 	}
 	if len(m.in.rest) < size {
@@ -172,6 +168,17 @@ func (m *Machine) takeMessage() bool {
 	m.tell(TraceMessage{Body: msg})
 	m.step(messageInput(t, msg[wire.HeaderLen:]), msg)
 	return true
+}
+
+// checkSize refuses messages that are longer than the limits allow.
+func (m *Machine) checkSize(t wire.HandshakeType, size int) error {
+	if t == wire.TypeClientHello && size > m.in.limits.ClientHello {
+		return violationf(ReasonClientHelloTooLarge, "%d bytes", size)
+	}
+	if t != wire.TypeClientHello && size > m.in.limits.HandshakeMessage {
+		return violationf(ReasonMessageTooLarge, "%s of %d bytes", t, size)
+	}
+	return nil
 }
 
 // expects reports whether the state has a rule for a message of this type.
@@ -446,7 +453,7 @@ func openError(err error) error {
 //
 // https://www.rfc-editor.org/rfc/rfc8446#section-4.2.10
 func (m *Machine) passOver(rec []byte) {
-	m.in.earlySkipped += len(rec) - record.HeaderLen
+	m.in.earlySkipped += max(1, len(rec)-record.HeaderLen) // empty ones count, so that they end
 	if m.in.earlySkipped > m.in.limits.SkippedEarlyData {
 		m.fail(violation(ReasonTooMuchEarlyData))
 	}

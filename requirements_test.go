@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
+	"math/big"
 	"slices"
 	"strconv"
 	"testing"
@@ -731,8 +732,17 @@ func TestSkippedEarlyData(t *testing.T) {
 			r.wantConnected()
 		})
 	}
-	// Once a record was opened, the next one that cannot be is an error.
+	// Records without content count too.
 	r := newServerRig(t)
+	addEarlyData(r.p)
+	r.bring(StateWaitClientFinished)
+	for range defaultSkippedEarlyData + 1 {
+		r.p.SendPlain(record.TypeApplicationData, nil)
+	}
+	r.run()
+	r.wantAlert(ReasonTooMuchEarlyData, AlertUnexpectedMessage)
+	// Once a record was opened, the next one that cannot be is an error.
+	r = newServerRig(t)
 	addEarlyData(r.p)
 	r.bring(StateWaitClientFinished)
 	sendEarlyData(r.p, 100)
@@ -850,6 +860,17 @@ func TestCertificateChains(t *testing.T) {
 	if state := r.m.ConnectionState(); len(state.PeerCertificates) != 1 || state.VerifiedChains != nil {
 		t.Errorf("connection state %+v", state)
 	}
+}
+
+// "Any endpoint receiving any certificate which it would need to validate using
+// any signature algorithm using an MD5 hash MUST abort the handshake with a
+// "bad_certificate" alert."
+// (https://www.rfc-editor.org/rfc/rfc8446#section-4.4.2.4)
+func TestMD5Certificate(t *testing.T) {
+	fails(t, ReasonBadCertificate, AlertBadCertificate, clientAt(StateWaitCertificateOrRequest, func(r *rig) {
+		r.p.Certificate = tlstest.MD5Certificate()
+		r.p.Send(r.p.CertificateMessage())
+	}))
 }
 
 // A chain is verified from what the server sends, and with InsecureSkipVerify it
@@ -1655,19 +1676,20 @@ func TestHandshakeMessageLimit(t *testing.T) {
 	}
 }
 
-// Keys that are too small or too large to be taken seriously.
+// RSA keys that are too small for a scheme, and too large to be taken seriously.
 func TestRSAKeySizes(t *testing.T) {
 	small, err := rsa.GenerateKey(rand.Reader, 1024)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := newClientRig(t)
-	cert := tlstest.CertificateFor(small.Public())
-	cert.PrivateKey = small
-	r.p.Certificate, r.p.Scheme = cert, tls.PSSWithSHA512 // does not fit 1024 bits
+	r.p.Certificate = tlstest.CertificateFor(small.Public())
 	r.bring(StateWaitCertificateVerify)
-	r.p.OnCertificateVerify = func(m *wire.CertificateVerify) { m.Algorithm = wire.RSAPSSRSAESHA512 }
-	r.p.Scheme = tls.PSSWithSHA256
-	r.send(r.p.CertificateVerify())
+	verify := wire.CertificateVerify{Algorithm: wire.RSAPSSRSAESHA512, Signature: make([]byte, 128)}
+	r.send(verify.Append(nil))
 	r.wantAlert(ReasonSignatureScheme, AlertIllegalParameter)
+
+	large := &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(3), maxRSABits), E: 65537}
+	large.N.SetBit(large.N, 0, 1)
+	fails(t, ReasonUnsupportedCertificate, AlertUnsupportedCertificate, unsupportedKey(large))
 }

@@ -93,7 +93,7 @@ func (a *accountant) settle() {
 		a.t.Errorf("%d bytes of memory were not handed back", a.held)
 	}
 	for _, b := range a.back {
-		if len(bytes.Trim(b, "\xfe")) != 0 {
+		if !allAre(b, freed) {
 			a.t.Error("memory was written to after it was handed back")
 		}
 	}

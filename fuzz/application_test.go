@@ -203,6 +203,7 @@ func (a *application) write(p []byte) {
 	case n > 0 && after-before < n+record.Overhead:
 		a.t.Fatalf("Write took %d bytes and queued %d", n, after-before)
 	}
+	a.cutShort = a.cutShort || err == nil && n < len(p)
 	a.result("Write: %d of %d, %v", n, len(p), err)
 }
 
@@ -223,6 +224,7 @@ func (a *application) appendSealed(p []byte, room int) {
 	if n > 0 && len(a.m.Output()) > 0 {
 		a.t.Fatal("AppendSealed sealed data in front of what waits in the output")
 	}
+	a.cutShort = a.cutShort || err == nil && n < len(p)
 	a.result("AppendSealed: %d, %v", n, err)
 }
 

@@ -158,9 +158,10 @@ type difference struct {
 	server       *wire.ServerHello // of a server, nil when it does not parse
 	secondServer *wire.ServerHello // the same
 
-	broken bool          // our codec does not take one of the hellos
-	groups []tls.CurveID // of the server
-	alpn   []string
+	broken  bool          // our codec does not take one of the hellos
+	groups  []tls.CurveID // of the server
+	alpn    []string
+	schemes []wire.SignatureScheme // for its certificate
 }
 
 // reason returns why we refused, if the peer was at fault.
@@ -240,6 +241,9 @@ func judge(t *testing.T, list []listedReason, d *difference) *listedReason {
 // with several, the choice among them would be one more difference.
 var differentialCertificates = [][]tls.Certificate{certificates[0], certificates[1], certificates[5]}
 
+// differentialSchemes are those that their keys can sign with.
+var differentialSchemes = [][]wire.SignatureScheme{{0x0807}, {0x0403}, {0x0804, 0x0805, 0x0806}}
+
 var differentialGroups = [][]tls.CurveID{
 	{tls.X25519MLKEM768, tls.SecP256r1MLKEM768, tls.SecP384r1MLKEM1024, tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521},
 	{tls.X25519},
@@ -251,7 +255,8 @@ var differentialGroups = [][]tls.CurveID{
 // serverPair runs the hellos of one client against both servers.
 func serverPair(t *testing.T, config, first, second []byte) *difference {
 	in := reader(config)
-	cert := pick(&in, differentialCertificates)
+	kind := int(in.next()) % len(differentialCertificates)
+	cert := differentialCertificates[kind]
 	groups := pick(&in, differentialGroups)
 	alpn := pick(&in, alpnChoices)
 	size := int(in.next()) * 16
@@ -267,7 +272,7 @@ func serverPair(t *testing.T, config, first, second []byte) *difference {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &difference{first: parseHello(first), second: parseHello(second), groups: groups, alpn: alpn}
+	d := &difference{first: parseHello(first), second: parseHello(second), groups: groups, alpn: alpn, schemes: differentialSchemes[kind]}
 	d.broken = d.first == nil || d.second == nil && len(second) > 0
 	d.ours = ourServer(t, m, first, second)
 

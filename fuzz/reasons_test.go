@@ -2,6 +2,7 @@ package fuzz
 
 import (
 	"bytes"
+	"crypto/ecdh"
 	"crypto/tls"
 	"slices"
 	"strings"
@@ -49,7 +50,7 @@ func (d *difference) hello() *wire.ClientHello {
 
 // serverReasons are the differences between our server and that of crypto/tls.
 var serverReasons = []listedReason{
-	{"we refuse a legacy_version other than TLS 1.2; RFC 9846, Section 4.2.1, makes that a MUST", func(d *difference) bool {
+	{"we refuse a legacy_version other than TLS 1.2; RFC 9846, Section 4.2.2, makes that a MUST", func(d *difference) bool {
 		return d.weRefuse(tlscore.ReasonUnsupportedVersion) && strings.HasPrefix(d.detail(), "legacy_version")
 	}},
 	{"we want signature_algorithms; RFC 8446, Section 9.2", missing(wire.ExtSignatureAlgorithms)},
@@ -140,6 +141,7 @@ func (d *difference) faultIn(h *wire.ClientHello, a tlscore.Alert) bool {
 		return !slices.Contains(h.SupportedVersions, wire.VersionTLS13)
 	case tlscore.AlertHandshakeFailure:
 		return len(h.RenegotiationInfo) > 0 ||
+			!overlap(len(h.SignatureAlgorithms), func(i int) bool { return slices.Contains(d.schemes, h.SignatureAlgorithms[i]) }) ||
 			!overlap(len(suites), func(i int) bool { return slices.Contains(h.CipherSuites, suites[i].id) }) ||
 			!overlap(len(d.groups), func(i int) bool { return slices.Contains(h.SupportedGroups, wire.NamedGroup(d.groups[i])) })
 	case tlscore.AlertNoApplicationProtocol:
@@ -153,18 +155,31 @@ func (d *difference) faultIn(h *wire.ClientHello, a tlscore.Alert) bool {
 	return false
 }
 
-// badShare reports whether a share of a known group has the wrong length, or is
-// one that cannot be right.
+// badShare reports whether a share is none of its group, as far as that can be
+// told without much ado.
 func (d *difference) badShare(h *wire.ClientHello) bool {
-	sizes := map[tls.CurveID]int{
-		tls.X25519: 32, tls.CurveP256: 65, tls.CurveP384: 97, tls.CurveP521: 133,
-		tls.X25519MLKEM768: 1216, tls.SecP256r1MLKEM768: 1249, tls.SecP384r1MLKEM1024: 1665,
-	}
+	hybrids := []tls.CurveID{tls.X25519MLKEM768, tls.SecP256r1MLKEM768, tls.SecP384r1MLKEM1024}
 	return slices.ContainsFunc(h.KeyShares, func(k wire.KeyShare) bool {
-		n := sizes[tls.CurveID(k.Group)]
-		return n != 0 && (len(k.Data) != n || n != 32)
+		curve := curves[k.Group]
+		if curve == nil {
+			return slices.Contains(hybrids, tls.CurveID(k.Group))
+		}
+		public, err := curve.NewPublicKey(k.Data)
+		if err == nil && curve == ecdh.X25519() {
+			_, err = lowOrder.ECDH(public)
+		}
+		return err != nil
 	})
 }
+
+// lowOrder is a key that finds the points of low order on Curve25519.
+var lowOrder = func() *ecdh.PrivateKey {
+	key, err := ecdh.X25519().NewPrivateKey(bytes.Repeat([]byte{8}, 32))
+	if err != nil {
+		panic(err)
+	}
+	return key
+}()
 
 // clientReasons are the differences between our client and that of crypto/tls.
 var clientReasons = []listedReason{
@@ -184,7 +199,7 @@ var clientReasons = []listedReason{
 	{"a ServerHello without key_share gets missing_extension; RFC 8446, Section 6.2", func(d *difference) bool {
 		return d.reason() == tlscore.ReasonMissingExtension && d.theirs.alert == tlscore.AlertIllegalParameter
 	}},
-	{"a legacy_version other than TLS 1.2 gets protocol_version; RFC 9846, Section 4.2.1", func(d *difference) bool {
+	{"a legacy_version other than TLS 1.2 gets protocol_version; RFC 9846, Section 4.2.2", func(d *difference) bool {
 		return d.reason() == tlscore.ReasonLegacyVersion && d.theirs.alert == tlscore.AlertIllegalParameter
 	}},
 	{"a version in supported_versions that was not offered is illegal_parameter; RFC 8446, Section 4.2.1", func(d *difference) bool {

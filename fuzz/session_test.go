@@ -49,6 +49,7 @@ type session struct {
 
 	events     []string
 	writes     []string // the results of the application's calls
+	cutShort   bool     // one of them did not take all that it was given
 	told       []sentAlert
 	budget     int // events that may still come without input
 	stop       tlscore.Event
@@ -156,7 +157,6 @@ func (s *session) fetchLen() int {
 
 // step calls Step once and checks all that can be seen of one call.
 func (s *session) step(in []byte) tlscore.Event {
-	s.t.Helper()
 	if len(in) > 0 {
 		s.lend(in)
 		in = s.loan[:len(in)]
@@ -204,18 +204,19 @@ func (s *session) lend(in []byte) {
 // checkLoan checks the bytes behind those that were taken, and those whose life
 // is over.
 func (s *session) checkLoan() {
-	s.t.Helper()
 	if s.loan != nil && !bytes.Equal(s.loan[s.taken:], s.given[s.taken:]) {
 		s.t.Fatalf("bytes behind the %d that were taken have changed: %x became %x", s.taken, s.given[s.taken:], s.loan[s.taken:])
 	}
-	if len(bytes.Trim(s.dead, "\xdb")) != 0 {
+	if !allAre(s.dead, poison) {
 		s.t.Fatal("the machine wrote into the input of an earlier Step")
 	}
 }
 
+// allAre reports whether all bytes of b are the same, this one.
+func allAre(b []byte, value byte) bool { return bytes.Count(b, []byte{value}) == len(b) }
+
 // checkEvent checks that an event says what it may say in this state.
 func (s *session) checkEvent(ev tlscore.Event, n int) {
-	s.t.Helper()
 	if (len(ev.Data) > 0) != (ev.Kind == tlscore.EventData) {
 		s.t.Fatalf("%s has %d bytes of data", ev, len(ev.Data))
 	}
@@ -264,7 +265,6 @@ func (s *session) note(ev tlscore.Event) {
 
 // stopRepeats asks for the stop again, with what is left and without input.
 func (s *session) stopRepeats() {
-	s.t.Helper()
 	before := s.outputLen()
 	for _, in := range [][]byte{s.pending, nil} {
 		ev, n := s.m.Step(bytes.Clone(in))
@@ -280,7 +280,6 @@ func (s *session) stopRepeats() {
 // outputLen returns how long the output is, and checks that what was seen of it
 // before is still in place.
 func (s *session) outputLen() int {
-	s.t.Helper()
 	if s.how.blind {
 		return s.m.SealedLen(0)
 	}
@@ -298,7 +297,6 @@ func (s *session) outputLen() int {
 
 // fetch moves n bytes of output away, or all of it.
 func (s *session) fetch(n int) {
-	s.t.Helper()
 	size := s.outputLen()
 	if n < 0 || n > size {
 		n = size
@@ -457,8 +455,8 @@ func (s *session) keepRaw() {
 // same application, did the same.
 func compare(t *testing.T, want, got *session) {
 	t.Helper()
-	if !slices.Equal(want.writes, got.writes) && got.how.lazy {
-		return // a write was cut short, which is for the application to see
+	if got.how.lazy && (want.cutShort || got.cutShort) {
+		return // when there is room in the output depends on when it is sent
 	}
 	a, b := want.how.name, got.how.name
 	for i := range max(len(want.events), len(got.events)) {

@@ -46,7 +46,7 @@ type PSKIdentity struct {
 // A client that only knows older versions may leave the extensions empty, or
 // their whole block away; the lower bound of 7 holds for whoever sends
 // supported_versions, which is at least as long.
-// RFC 8446, Section 4.1.2. RFC 9846, Section 4.2.1.
+// RFC 8446, Section 4.1.2. RFC 9846, Section 4.2.2.
 type ClientHello struct {
 	LegacyVersion      Version
 	Random             [32]byte

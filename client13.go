@@ -178,6 +178,14 @@ func (c *clientHandshake) share(id tls.CurveID) *keyShare {
 // checkServerHello judges what a ServerHello and a HelloRetryRequest have in
 // common, and returns the cipher suite.
 func (c *clientHandshake) checkServerHello(hello *wire.ServerHello, d *derived) (*cipherSuite, error) {
+	// "The value of selected_version in the HelloRetryRequest
+	// "supported_versions" extension MUST be retained in the ServerHello, and a
+	// client MUST abort the handshake with an "illegal_parameter" alert if the
+	// value changes."
+	// https://www.rfc-editor.org/rfc/rfc8446#section-4.1.4
+	if c.retry != nil && !hello.Has(wire.ExtSupportedVersions) {
+		return nil, violationf(ReasonVersionNotOffered, "%s after a HelloRetryRequest", hello.LegacyVersion)
+	}
 	if err := checkServerVersion(hello); err != nil {
 		return nil, err
 	}

@@ -291,7 +291,8 @@ func TestServerHelloAfterRetry(t *testing.T) {
 		after(func(m *wire.ServerHello) { m.CipherSuite = wire.TLS_AES_256_GCM_SHA384 }),
 		after(func(m *wire.ServerHello) { m.CipherSuite = wire.TLS_CHACHA20_POLY1305_SHA256 }))
 	fails(t, ReasonVersionNotOffered, AlertIllegalParameter,
-		after(func(m *wire.ServerHello) { m.SupportedVersion = wire.VersionTLS12 }))
+		after(func(m *wire.ServerHello) { m.SupportedVersion = wire.VersionTLS12 }),
+		after(func(m *wire.ServerHello) { m.Extensions = nil }))
 	// "the client MUST verify that the selected NamedGroup in the ServerHello is
 	// the same as that in the HelloRetryRequest. If this check fails, the client
 	// MUST abort the handshake with an "illegal_parameter" alert."

@@ -110,7 +110,7 @@ func (a *application) pauses() bool {
 	return false
 }
 
-// note adds the result of a call.
+// result notes what a call returned, for the comparison.
 func (a *application) result(format string, args ...any) {
 	a.writes = append(a.writes, fmt.Sprintf(format, args...))
 }
@@ -204,6 +204,7 @@ func (a *application) write(p []byte) {
 		a.t.Fatalf("Write took %d bytes and queued %d", n, after-before)
 	}
 	a.cutShort = a.cutShort || err == nil && n < len(p)
+	a.answered = a.answered && n == 0
 	a.result("Write: %d of %d, %v", n, len(p), err)
 }
 
@@ -225,6 +226,7 @@ func (a *application) appendSealed(p []byte, room int) {
 		a.t.Fatal("AppendSealed sealed data in front of what waits in the output")
 	}
 	a.cutShort = a.cutShort || err == nil && n < len(p)
+	a.answered = a.answered && n == 0
 	a.result("AppendSealed: %d, %v", n, err)
 }
 

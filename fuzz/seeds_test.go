@@ -22,9 +22,13 @@ type seed struct {
 	args [][]byte
 }
 
-// addSeeds adds the seeds of a target. They are made anew each time, so that
-// recorded handshakes fit the machine as it is now.
+// addSeeds adds the seeds of a target when it is fuzzed. They are made anew each
+// time, so that recorded handshakes fit the machine as it is now. Otherwise the
+// corpus in testdata is enough: TestReach and TestListedReasons run the seeds.
 func addSeeds(f *testing.F) {
+	if flag.Lookup("test.fuzz").Value.String() == "" {
+		return
+	}
 	for _, s := range seedsOf(f.Name()) {
 		args := make([]any, len(s.args))
 		for i, b := range s.args {
@@ -104,9 +108,19 @@ var scenarios = []scenario{
 	{name: "canceled", config: []byte{8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}, script: []byte{0, doCloseWrite, 0}},
 	{name: "tiny-limits", config: []byte{0, 0, 0, 0, 0, 7}},
 	{name: "misaligned-finished", peer: []byte{0, 0, 0, 0, 0, 5, editHold, 0, 0, 2, editHold, 0, 0, 0, 0, 0, 0}, post: []byte{postTicket, 0, postKeyUpdate, 0}},
-	{name: "misaligned-key-update", peer: []byte{puppetNoCompat, 0, 0, 0, 0, 4, editHold, 0, 0, 5, editHold, 0, 0, 6, editHold, 0, 0}, post: []byte{postKeyUpdate, 6, postData, 1}},
+	{name: "misaligned-key-update", peer: []byte{puppetNoCompat, 0, 0, 0, 0, 6, editHold, 0, 0, 3, editHold, 0, 0}, post: []byte{postKeyUpdate, 10, postData, 1}},
 	{name: "certificate-request-late", peer: []byte{0}, post: []byte{postMessage, 13}},
 	{name: "inner-type", peer: []byte{0}, post: []byte{postType, 20}, pool: []byte{1}},
+	{name: "inner-alert-long", peer: []byte{0}, post: []byte{postType, 21}, pool: []byte{1, 2, 3}},
+	{name: "inner-alert-empty", peer: []byte{0}, post: []byte{postType, 21}},
+	{name: "inner-handshake-empty", peer: []byte{0}, post: []byte{postType, 22}},
+	{name: "inner-type-null", peer: []byte{0}, post: []byte{postType, 0}},
+	{name: "interleaved-data", peer: []byte{0}, post: []byte{postType, 22, postData, 3}, pool: []byte{4, 0, 0}},
+	{name: "interleaved-alert", peer: []byte{0}, post: []byte{postType, 22, postAlert, 90}, pool: []byte{4, 0, 0}},
+	{name: "interleaved-compat", peer: []byte{0, 0, 0, 0, 0, 0, editFragment, 3, 0, 1, editSwap, 0, 0}, post: []byte{postCompat, 0}},
+	{name: "tampered", peer: []byte{0, 0, 0, 0, 0, 3, editCorrupt, 0, 1}, post: everyPost},
+	{name: "padded", peer: []byte{0, 0, 0, 0, 0, 3, editPad, 2, 0, 5, editPad, 1, 1, 6, editPad, 200, 0}, post: everyPost},
+	{name: "trace-panics", config: []byte{16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3}, script: talkative, post: everyPost},
 	{name: "plaintext-late", peer: []byte{0}, post: []byte{postPlaintext, 1}, pool: []byte{2, 40}},
 	{name: "callbacks", config: []byte{0, 0, 0, 0, 0, 0, 0, 0, callGetCertificate | callVerifyPeer | callVerifyConnection}, post: []byte{postData, 1}},
 	{name: "callbacks-refuse", config: []byte{0, 0, 0, 0, 0, 0, 0, 0, callGetCertificate | callVerifyConnection | callRefuses}},
@@ -126,7 +140,7 @@ var scenarios = []scenario{
 	{name: "acceptor-misuse", config: []byte{8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3}, post: everyPost},
 }
 
-// record lets a machine and a puppet make a handshake, and returns what the
+// recordPuppet lets a machine and a puppet make a handshake, and returns what the
 // puppet said. It is for what needs no randomness but that of the config.
 func recordPuppet(s *setup, p *puppet) (said []byte) {
 	m := s.machine(nil, s.config(nil, nil))

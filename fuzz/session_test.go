@@ -50,8 +50,11 @@ type session struct {
 	events     []string
 	writes     []string // the results of the application's calls
 	cutShort   bool     // one of them did not take all that it was given
+	answered   bool     // a KeyUpdate was, and no application data was sent since
 	told       []sentAlert
-	budget     int // events that may still come without input
+	traced     int  // calls of Config.Trace
+	panicked   bool // it will not be told more
+	budget     int  // events that may still come without input
 	stop       tlscore.Event
 	ended      bool // a terminal stop was seen
 	eof        bool
@@ -87,6 +90,13 @@ func (s *session) trace(msg tlscore.TraceMessage) {
 	}
 	if !msg.Alert && len(msg.Body) < wire.HeaderLen {
 		s.t.Fatalf("a message of %d bytes is told", len(msg.Body))
+	}
+	if s.traced++; s.set.tracePanics && s.traced > int(s.set.seed) {
+		if s.panicked {
+			s.t.Fatal("Config.Trace is called again after it panicked")
+		}
+		s.panicked = true
+		panic("Config.Trace panics")
 	}
 }
 
@@ -237,6 +247,12 @@ func (s *session) checkEvent(ev tlscore.Event, n int) {
 	if ev.Kind == tlscore.EventWait != (state == tlscore.StateWaitAccept) && ev.Stop() {
 		s.t.Fatalf("%s in state %s", ev, state)
 	}
+	if ev.Kind == tlscore.EventKeyUpdate && ev.Queued {
+		if s.answered {
+			s.t.Fatal("a KeyUpdate is answered, and no application data was sent since the last answer")
+		}
+		s.answered = true
+	}
 	cs := s.m.ConnectionState()
 	if ev.Kind == tlscore.EventHandshakeDone && (!cs.HandshakeComplete || cs.Version != 0x0304 || cs.CipherSuite == 0 || cs.CurveID == 0) {
 		s.t.Fatalf("the handshake is done: %+v", cs)
@@ -343,7 +359,7 @@ func (s *session) finish() {
 		s.t.Errorf("the machine held %d bytes", s.account.peak)
 	}
 	if !s.released {
-		checkOutput(s.t, s.out, s.set.role, s.m.Err(), s.told, s.configured)
+		checkOutput(s.t, s.out, ending{s.set.role, s.m.Err(), s.told, s.configured && !s.panicked})
 	}
 	s.failure = s.m.Err()
 	s.release()
@@ -426,8 +442,7 @@ func (s *session) checkHello() {
 	}
 	var hello wire.ClientHello
 	err := hello.Parse(message[wire.HeaderLen:])
-	// What follows the message in its record is judged before the message is.
-	if shown != nil && err != nil || shown == nil && err == nil && s.m.Err() == nil {
+	if (err == nil) != (shown != nil) {
 		s.t.Fatalf("a ClientHello that parses with %v is shown as %+v", err, shown)
 	}
 	if shown != nil && (shown.Random != hello.Random || shown.ServerName != string(hello.ServerName) || len(shown.Extensions) != len(hello.Extensions)) {

@@ -115,6 +115,7 @@ type setup struct {
 	callbacks    byte // which callbacks there are, and what they do
 	randomLimit  int  // the random source fails behind so many bytes; 0 never
 	nullRandom   bool // it gives zeros
+	tracePanics  bool // Config.Trace panics; seed says at which call
 }
 
 type role int
@@ -132,6 +133,7 @@ func newSetup(r role, input []byte) *setup {
 	s.noCompat = flags&1 != 0
 	s.locked = flags&2 != 0
 	s.nullRandom = flags&4 != 0
+	s.tracePanics = flags&16 != 0
 	s.suites = pick(&in, suiteChoices)
 	s.groups = pick(&in, groupChoices)
 	s.shares = s.chooseShares(in.next())

@@ -9,7 +9,7 @@ import (
 // Allocator hands out the memory of buffers and takes it back: those of a
 // machine ([Config].Allocator), and those of a driver ([Inbound], [Outbound]).
 // A machine calls it from whichever of its two halves needs memory, so an
-// allocator shared between goroutines has to allow for that.
+// allocator shared between goroutines has to allow for that. It must not panic.
 type Allocator interface {
 	// Get returns a slice of length n; its capacity may be larger.
 	Get(n int) []byte

@@ -68,6 +68,10 @@ func (c *credential) message() *wire.Certificate {
 	return msg
 }
 
+// maxRSABits bounds the RSA keys in a peer's chain, any of them, since a
+// verification with a large one is a way to burn our CPU.
+const maxRSABits = 8192
+
 // parseChain parses the certificates that the peer sent, leaf first.
 func parseChain(raw [][]byte) ([]*x509.Certificate, error) {
 	chain := make([]*x509.Certificate, len(raw))
@@ -76,20 +80,16 @@ func parseChain(raw [][]byte) ([]*x509.Certificate, error) {
 		if err != nil {
 			return nil, &ProtocolError{Reason: ReasonBadCertificate, Err: err}
 		}
+		if key, ok := cert.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > maxRSABits {
+			return nil, violationf(ReasonUnsupportedCertificate, "RSA key of %d bits", key.N.BitLen())
+		}
 		chain[i] = cert
 	}
 	return chain, nil
 }
 
-// maxRSABits bounds the RSA keys of peers, since verification with a large one
-// is a way to burn our CPU.
-const maxRSABits = 8192
-
 // checkLeafKey refuses keys that no signature scheme of TLS 1.3 suits.
 func checkLeafKey(leaf *x509.Certificate) error {
-	if key, ok := leaf.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > maxRSABits {
-		return violationf(ReasonUnsupportedCertificate, "RSA key of %d bits", key.N.BitLen())
-	}
 	for i := range schemes {
 		if schemes[i].suits(leaf.PublicKey) {
 			return nil

@@ -86,8 +86,7 @@ func clientStart(m *Machine, _ []byte) (State, error) {
 	m.out.owe(!m.cfg.NoMiddleboxCompat)
 	c.helloRaw = bytes.Clone(m.emit(&c.hello))
 	m.out.setVersion(recordVersionInitial)
-	m.flush()
-	m.out.setVersion(recordVersion)
+	m.flushAnd(func(s *sender) { s.version = recordVersion })
 	return StateWaitServerHello, nil
 }
 
@@ -554,8 +553,7 @@ func clientFinished(m *Machine, msg []byte) (State, error) {
 	if err := m.startSending(c.suite, &own); err != nil {
 		return 0, err
 	}
-	m.push(EventHandshakeDone)
-	m.endHandshake()
+	m.handshakeDone()
 	return StateConnected, nil
 }
 

@@ -53,7 +53,7 @@ type Config struct {
 	VerifyPeerCertificate func(rawCerts [][]byte, verifiedChains [][]*x509.Certificate) error
 	// VerifyConnection, if set, is asked once the peer is authenticated, before
 	// the handshake completes. Its error ends the handshake with
-	// bad_certificate. The exporters of the state that it gets do not work.
+	// bad_certificate. ExportKeyingMaterial of the state that it gets panics.
 	VerifyConnection func(tls.ConnectionState) error
 
 	// NextProtos are the application protocols, in order of preference. A server

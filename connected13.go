@@ -32,17 +32,19 @@ func receiveKeyUpdate(m *Machine, msg []byte) (State, error) {
 	if update.Request > 1 {
 		return 0, violation(ReasonBadKeyUpdate)
 	}
-	if m.in.keyUpdates++; m.in.keyUpdates > maxKeyUpdates {
+	// One that we asked for ourselves is no burden.
+	if !m.out.keyUpdated() {
+		m.in.keyUpdates++
+	}
+	if m.in.keyUpdates > maxKeyUpdates {
 		return 0, violation(ReasonTooManyKeyUpdates)
 	}
 	next := m.in.secret.Next()
+	defer next.Wipe()
 	if err := m.in.install(m.in.suite, &next); err != nil {
-		next.Wipe()
 		return 0, err
 	}
-	m.in.secret.Wipe()
 	m.in.secret = next
-	m.out.keyUpdated()
 	if update.Request == 1 {
 		queued, err := m.out.answerKeyUpdate()
 		if err != nil {

@@ -22,6 +22,9 @@ var (
 	ErrNotWaiting = errors.New("tlscore: the connection does not wait for this answer")
 	// ErrFailed is returned by an answer to a machine that has failed already.
 	ErrFailed = errors.New("tlscore: the connection has failed")
+	// ErrBusy is returned by an answer that is given from inside a callback. A
+	// callback refuses by returning an error.
+	ErrBusy = errors.New("tlscore: a callback of the connection is running")
 	// ErrReleased is returned by a machine whose memory was handed back.
 	ErrReleased = errors.New("tlscore: the connection was released")
 	// ErrNoErrorAlert is returned by Reject when the alert is close_notify or
@@ -31,7 +34,7 @@ var (
 
 // ProtocolError says that the peer broke a rule of the protocol, or that what
 // it sent was not acceptable. The connection has failed and the alert of the
-// Reason is the last thing in its output.
+// Reason is the last thing in its output, unless close_notify was sent before.
 type ProtocolError struct {
 	// Reason is the rule.
 	Reason Reason
@@ -84,7 +87,8 @@ type LocalError struct {
 	Reason Reason
 	// State is the state in which it happened.
 	State State
-	// Alert is what the peer was told, if Reason.SendsAlert.
+	// Alert is what the peer was told, if Reason.SendsAlert, and unless
+	// close_notify was sent before.
 	Alert Alert
 	// Detail adds what the text of the Reason does not know, if anything.
 	Detail string
@@ -113,18 +117,19 @@ func describe(origin string, r Reason, detail string, s State, cause error) stri
 }
 
 // AlertOf returns the alert that err, the error of a failed connection, has
-// sent or would send; ok is false when such a failure sends none.
+// sent or would send; ok is false when such a failure sends none. When err wraps
+// the error of another connection, it is the outer one that counts.
 func AlertOf(err error) (a Alert, ok bool) {
-	var protocol *ProtocolError
-	if errors.As(err, &protocol) {
-		return protocol.Reason.Alert(), true
-	}
-	var local *LocalError
-	if errors.As(err, &local) && local.Reason.SendsAlert() {
-		return local.Alert, true
+	var end interface{ ownAlert() (Alert, bool) }
+	if errors.As(err, &end) {
+		return end.ownAlert()
 	}
 	return 0, false
 }
+
+func (e *ProtocolError) ownAlert() (Alert, bool) { return e.Reason.Alert(), true }
+func (e *RemoteAlert) ownAlert() (Alert, bool)   { return 0, false }
+func (e *LocalError) ownAlert() (Alert, bool)    { return e.Alert, e.Reason.SendsAlert() }
 
 // violation is how a handler reports that the peer broke a rule.
 func violation(r Reason) error { return &ProtocolError{Reason: r} }

@@ -70,36 +70,45 @@ func (m *Machine) emit(msg message) []byte {
 }
 
 // flush puts the emitted messages into records under the current key.
-func (m *Machine) flush() {
+func (m *Machine) flush() { m.flushAnd(func(*sender) {}) }
+
+// flushAnd flushes and then does what has to follow at once: the other half may
+// close the sending direction at any time, and its alerts have to be under keys
+// that the peer can read at that point. When that direction is closed already,
+// the messages are dropped and nothing follows.
+func (m *Machine) flushAnd(then func(*sender)) (done bool) {
 	h := m.handshakeState()
-	if h == nil || len(h.emitted) == 0 {
-		return
+	if h == nil {
+		return false
 	}
-	m.out.appendHandshake(h.emitted)
+	done = m.out.appendHandshake(h.emitted, then)
+	m.sent = m.sent || done && len(h.emitted) > 0
 	h.emitted = h.emitted[:0]
-	m.sent = true
+	return done
 }
 
 // changeSendingKey flushes, then makes what follows be sealed with keys derived
 // from secret.
 func (m *Machine) changeSendingKey(suite *cipherSuite, secret *schedule.TrafficSecret) error {
-	m.flush()
 	key, err := suite.protection(secret)
 	if err != nil {
 		return failure(ReasonKeyGeneration, err)
 	}
-	m.out.setKey(key)
+	if !m.flushAnd(func(s *sender) { s.replaceKey(key) }) {
+		key.Wipe()
+	}
 	return nil
 }
 
 // startSending flushes our Finished, then lets application data be written.
 func (m *Machine) startSending(suite *cipherSuite, secret *schedule.TrafficSecret) error {
-	m.flush()
 	key, err := suite.protection(secret)
 	if err != nil {
 		return failure(ReasonKeyGeneration, err)
 	}
-	m.out.start(suite, secret, key)
+	if !m.flushAnd(func(s *sender) { s.start(suite, secret, key) }) {
+		key.Wipe()
+	}
 	m.push(EventWritable)
 	return nil
 }
@@ -123,8 +132,14 @@ func (m *Machine) connected(h *handshake, base *schedule.TrafficSecret, msg, tra
 		return err
 	}
 	m.in.suite, m.in.secret = h.suite, h.peerSecret
-	m.conn.HandshakeComplete = true
 	return nil
+}
+
+// handshakeDone tells that the handshake is over, and drops what it needed.
+func (m *Machine) handshakeDone() {
+	m.conn.HandshakeComplete = true
+	m.push(EventHandshakeDone)
+	m.endHandshake()
 }
 
 // endHandshake clears and drops what only the handshake needs.

@@ -17,8 +17,9 @@ type Limits struct {
 	// HandshakeMessage bounds any other handshake message. A Certificate is the
 	// only large one. Default 128 KiB.
 	HandshakeMessage int
-	// Output bounds the application data in the output buffer: Write takes only
-	// what fits. Flights, KeyUpdate answers and alerts are queued beside it.
+	// Output bounds what Write may fill the output buffer to. Flights, KeyUpdate
+	// answers and alerts are queued whatever it says, and until they are sent
+	// leave less room for Write.
 	// Default 64 KiB; the smallest is room for one record of one byte.
 	Output int
 	// SkippedEarlyData bounds the early data that a server passes over when it

@@ -22,7 +22,8 @@ import (
 	"sync"
 )
 
-// Machine is one TLS connection.
+// Machine is one TLS connection. It is made by [NewClient], [NewServer] or
+// [NewAcceptor]; the zero value is of no use.
 //
 // Its methods fall into two halves, and one goroutine may be in each half at a
 // time if a lock was installed with SetLocker; without one, all calls come from
@@ -54,6 +55,7 @@ type Machine struct {
 	queued    uint8        // how many of them
 	sent      bool         // the next event has Queued set
 	truncated bool         // the transport ended without close_notify
+	busy      bool         // a handler runs, and so may a callback of the application
 }
 
 // negotiated is what ConnectionState tells.
@@ -168,6 +170,9 @@ func (m *Machine) SetLocker(l sync.Locker) { m.out.mu = l }
 //
 // Step never blocks and never panics, whatever it is given.
 func (m *Machine) Step(in []byte) (ev Event, n int) {
+	if m.busy { // called from inside a callback: the Step around it goes on
+		return Event{Kind: EventNone}, 0
+	}
 	m.adoptFound()
 	for {
 		if kind, ok := m.nextEvent(); ok {
@@ -256,10 +261,11 @@ func (m *Machine) Accept(cfg *Config) error {
 }
 
 // Reject ends the connection with an alert of the application's choice, in any
-// state: it answers [EventClientHello], and serves deadlines and authorisation.
-// When it returns, the alert is in the output, last, and the state is
-// [StateFailed]. An error is misuse and changes nothing. A closure alert is
-// misuse; for those there is CloseWrite.
+// live state: it answers [EventClientHello], and serves deadlines and
+// authorisation. When it returns, the state is [StateFailed] and the alert is in
+// the output, last, unless close_notify was sent before. An error is misuse and
+// changes nothing: the connection has ended already, a callback of it is running,
+// or the alert is a closure alert, for which there is CloseWrite.
 func (m *Machine) Reject(a Alert) error {
 	if err := m.answerable(); err != nil {
 		return err
@@ -273,6 +279,9 @@ func (m *Machine) Reject(a Alert) error {
 
 // answerable returns the error of an answer that comes too late.
 func (m *Machine) answerable() error {
+	if m.busy {
+		return ErrBusy
+	}
 	m.adoptFound()
 	switch {
 	case m.state == StateReleased:
@@ -291,8 +300,8 @@ func (m *Machine) State() State { return m.state }
 func (m *Machine) Err() error { return m.err }
 
 // ConnectionState returns what was negotiated so far. The certificates of a peer
-// are there even when they did not verify. Exporters of the result do not work:
-// crypto/tls keeps them to its own connections.
+// are there even when they did not verify. ExportKeyingMaterial of the result
+// panics: crypto/tls keeps exporters to its own connections.
 func (m *Machine) ConnectionState() tls.ConnectionState { return m.conn.ConnectionState }
 
 // Write seals application data into the output, as far as its bound allows:
@@ -347,9 +356,9 @@ func (m *Machine) KeyUpdate(request bool) error {
 }
 
 // CloseWrite ends the sending direction with close_notify; receiving goes on.
-// Inside the handshake it cancels the connection, with user_canceled before the
-// close_notify, and the next Step returns [EventFailed]. It may be called in any
-// state, and more than once.
+// Before our Finished was sent it cancels the handshake, with user_canceled
+// before the close_notify, and the next Step returns [EventFailed]. It may be
+// called in any state, and more than once.
 func (m *Machine) CloseWrite() {
 	m.out.lock()
 	defer m.out.unlock()
@@ -382,7 +391,11 @@ func (m *Machine) AppendOutput(dst []byte) []byte {
 
 // Release hands back all memory of a machine that is not needed any more,
 // cleared. Unsent output is gone. The machine is in [StateReleased] afterwards.
+// Inside a callback of the machine it does nothing.
 func (m *Machine) Release() {
+	if m.busy {
+		return
+	}
 	m.out.lock()
 	m.out.wipe()
 	m.out.trace = nil
@@ -424,6 +437,9 @@ func (m *Machine) fail(err error) {
 		m.sent = true
 	}
 	m.out.unlock()
+	if m.state.handshaking() {
+		m.conn.HandshakeComplete = false
+	}
 	m.state = StateFailed
 	m.queued = 0
 	m.endReceiving()

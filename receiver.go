@@ -389,6 +389,10 @@ func dropChangeCipherSpec(m *Machine, fragment []byte) (State, error) {
 // openRecord removes the protection of a record and handles what is in it.
 func (m *Machine) openRecord(rec []byte) {
 	if m.in.key == nil { // early data behind a HelloRetryRequest
+		if len(m.in.rest) > 0 {
+			m.fail(violation(ReasonInterleavedHandshake))
+			return
+		}
 		m.passOver(rec)
 		return
 	}

@@ -31,7 +31,7 @@ type sender struct {
 	finished       bool // our Finished was sent
 	closed         bool // our close_notify was sent
 	failed         bool // a fatal alert was sent, or none may be: nothing follows
-	updated        bool // no application data was sealed since our last KeyUpdate
+	answered       bool // a KeyUpdate was answered, and no application data sealed since
 	updateOwed     bool // the peer's request is to be answered before application data
 	updateAwaited  bool // we asked for a KeyUpdate that has not come
 	tracePanicked  bool
@@ -91,31 +91,24 @@ func (s *sender) queueCompatCCS() {
 }
 
 // appendHandshake queues handshake messages, coalesced into as few records as
-// hold them.
-func (s *sender) appendHandshake(messages []byte) {
+// hold them, and does what has to follow in the same critical section. When this
+// direction is closed it does nothing and reports that.
+func (s *sender) appendHandshake(messages []byte, then func(*sender)) bool {
 	s.lock()
 	defer s.unlock()
 	if s.closed || s.failed {
-		return
+		return false
 	}
 	for len(messages) > 0 {
 		n := min(len(messages), record.MaxPlaintext)
 		s.appendRecord(record.TypeHandshake, messages[:n])
 		messages = messages[n:]
 	}
+	then(s)
+	return true
 }
 
-// setKey changes the key that what follows is sealed under.
-func (s *sender) setKey(key *record.Protection) {
-	s.lock()
-	defer s.unlock()
-	if s.closed || s.failed {
-		key.Wipe()
-		return
-	}
-	s.replaceKey(key)
-}
-
+// replaceKey changes the key that what follows is sealed under.
 func (s *sender) replaceKey(key *record.Protection) {
 	if s.key != nil {
 		s.key.Wipe()
@@ -134,12 +127,6 @@ func (s *sender) replaceTrafficKey(key *record.Protection) {
 
 // start lets application data be written, sealed under secret.
 func (s *sender) start(suite *cipherSuite, secret *schedule.TrafficSecret, key *record.Protection) {
-	s.lock()
-	defer s.unlock()
-	if s.closed || s.failed {
-		key.Wipe()
-		return
-	}
 	s.suite, s.secret = suite, *secret
 	s.replaceTrafficKey(key)
 	s.finished = true
@@ -166,9 +153,9 @@ func (s *sender) sealKeyUpdate(b []byte, request bool) ([]byte, error) {
 		return b, failure(ReasonKeysExhausted, nil)
 	}
 	next := s.secret.Next()
+	defer next.Wipe()
 	key, err := s.suite.protection(&next)
 	if err != nil {
-		next.Wipe()
 		return b, failure(ReasonKeyGeneration, err)
 	}
 	var msg wire.KeyUpdate
@@ -187,7 +174,8 @@ func (s *sender) sealKeyUpdate(b []byte, request bool) ([]byte, error) {
 	s.secret = next
 	s.replaceTrafficKey(key)
 	s.epoch++
-	s.updated, s.updateOwed = true, false
+	// One that asks for another is no answer.
+	s.updateOwed = s.updateOwed && msg.Request == 1
 	return b, nil
 }
 
@@ -218,18 +206,21 @@ func (s *sender) answerKeyUpdate() (queued bool, err error) {
 		// these limits and SHOULD instead ignore the "update_requested" flag."
 		// RFC 9846, Section 4.7.3.
 		return false, nil
-	case s.updated:
+	case s.answered:
 		s.updateOwed = true
 		return false, nil
 	}
+	s.answered = true
 	return true, s.keyUpdate(false)
 }
 
-// keyUpdated notes that a KeyUpdate of the peer has come.
-func (s *sender) keyUpdated() {
+// keyUpdated notes that a KeyUpdate of the peer has come, and reports whether we
+// had asked for it.
+func (s *sender) keyUpdated() (awaited bool) {
 	s.lock()
-	s.updateAwaited = false
-	s.unlock()
+	defer s.unlock()
+	awaited, s.updateAwaited = s.updateAwaited, false
+	return awaited
 }
 
 // write seals application data into the output, as far as its bound allows.
@@ -251,10 +242,10 @@ func (s *sender) write(p []byte) (n int, err error) {
 		take := min(len(p)-n, room, record.MaxPlaintext)
 		if n == 0 {
 			// Memory for all that will be taken, at once.
-			s.out.extend(min(s.sealedLen(len(p)), room+record.Overhead))
+			s.out.extend(s.sealedLen(min(len(p), room)))
 		}
 		s.out.commit(s.key.Seal(s.out.extend(take+record.Overhead), record.TypeApplicationData, p[n:n+take]))
-		s.updated = false
+		s.answered = false
 		n += take
 	}
 	return n, nil
@@ -286,7 +277,7 @@ func (s *sender) appendSealed(dst, p []byte) (_ []byte, n int, err error) {
 			break
 		}
 		dst = s.key.Seal(dst, record.TypeApplicationData, p[n:n+take])
-		s.updated = false
+		s.answered = false
 		n += take
 	}
 	return dst, n, nil
@@ -306,22 +297,22 @@ func (s *sender) appendOutput(dst []byte) []byte {
 // sealedLen returns the bytes that n bytes of application data become, with the
 // KeyUpdates that fall due among them.
 func (s *sender) sealedLen(n int) int {
-	if n == 0 {
+	if n <= 0 {
 		return 0
 	}
-	records := (n + record.MaxPlaintext - 1) / record.MaxPlaintext
-	size := n + records*record.Overhead
+	records := uint64((n + record.MaxPlaintext - 1) / record.MaxPlaintext)
+	size := n + int(records)*record.Overhead
 	if s.key == nil {
 		return size
 	}
-	left := s.key.Remaining() - min(reserved, s.key.Remaining())
+	left, perKey := s.key.Remaining(), s.suite.perKey(s.limits)
+	left -= min(reserved, left)
 	if s.updateOwed || left == 0 {
 		size += keyUpdateLen
-		left = s.suite.perKey(s.limits)
+		left = perKey
 	}
-	for left < uint64(records) {
-		size += keyUpdateLen
-		left += s.suite.perKey(s.limits)
+	if records > left {
+		size += keyUpdateLen * int((records-left+perKey-1)/perKey)
 	}
 	return size
 }
@@ -415,19 +406,13 @@ func (s *sender) owe(compatCCS bool) {
 	s.compatCCS = compatCCS
 }
 
-// sendCompatCCS sends that change_cipher_spec now.
-func (s *sender) sendCompatCCS() {
-	s.lock()
-	defer s.unlock()
-	s.compatCCS = true
-	s.queueCompatCCS()
-}
-
 // sendOwedCompatCCS sends it now if it is owed: before the second ClientHello.
 func (s *sender) sendOwedCompatCCS() {
 	s.lock()
 	defer s.unlock()
-	s.queueCompatCCS()
+	if !s.closed && !s.failed {
+		s.queueCompatCCS()
+	}
 }
 
 // setVersion changes the legacy_record_version of plaintext records.

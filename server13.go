@@ -42,7 +42,6 @@ type serverHandshake struct {
 	serverName string
 	protocol   []byte // of ALPN; nil without
 	sessionID  []byte
-	retried    bool
 }
 
 // serverClientHello takes the first ClientHello. A server with a config answers
@@ -79,7 +78,10 @@ func serverAccept(m *Machine, _ []byte) (State, error) {
 	}
 	s.transcript = schedule.NewTranscript(s.suite.hash)
 	s.transcript.Write(m.hello.message)
+	// A client asks for middlebox compatibility mode by its session id: a
+	// change_cipher_spec follows our first message. RFC 8446, Appendix D.4.
 	s.sessionID = hello.SessionID
+	m.out.owe(len(s.sessionID) > 0)
 	m.in.skipEarly = hello.Has(wire.ExtEarlyData)
 	m.conn.Version = tls.VersionTLS13
 	m.conn.CipherSuite = uint16(s.suite.id)
@@ -310,9 +312,9 @@ func (s *serverHandshake) chooseCertificate(cfg *Config, d *derived, hello *rece
 	if len(candidates) == 0 {
 		return failure(ReasonNoCertificate, nil)
 	}
-	accepted := convert[tls.SignatureScheme](hello.SignatureAlgorithms)
-	s.credential = chooseCredential(candidates, s.serverName, d.schemes, accepted)
-	if s.scheme = chooseScheme(d.schemes, accepted, s.credential); s.scheme == nil {
+	common := commonSchemes(d.schemes, hello.SignatureAlgorithms)
+	s.credential = chooseCredential(candidates, s.serverName, common)
+	if s.scheme = chooseScheme(common, s.credential); s.scheme == nil {
 		return violation(ReasonNoCommonSignatureScheme)
 	}
 	return nil
@@ -332,12 +334,23 @@ func askForCertificate(cfg *Config, info *tls.ClientHelloInfo) (cred *credential
 	return cred, err
 }
 
+// commonSchemes returns those of our schemes that the client accepts, once for
+// all certificates: its list can be long.
+func commonSchemes(ours []tls.SignatureScheme, theirs []wire.SignatureScheme) (common []tls.SignatureScheme) {
+	for _, id := range ours {
+		if slices.Contains(theirs, wire.SignatureScheme(id)) {
+			common = append(common, id)
+		}
+	}
+	return common
+}
+
 // chooseCredential returns the first that can sign for this client and is for
 // the name it asks for; else the first that can sign; else the first.
-func chooseCredential(candidates []*credential, name string, ours, accepted []tls.SignatureScheme) *credential {
+func chooseCredential(candidates []*credential, name string, common []tls.SignatureScheme) *credential {
 	var signs *credential
 	for _, c := range candidates {
-		if chooseScheme(ours, accepted, c) == nil {
+		if chooseScheme(common, c) == nil {
 			continue
 		}
 		if name == "" || c.leaf.VerifyHostname(name) == nil {
@@ -356,7 +369,6 @@ func chooseCredential(candidates []*credential, name string, ours, accepted []tl
 // sendHelloRetryRequest asks for a share of the chosen group.
 func (m *Machine) sendHelloRetryRequest() {
 	s := m.server
-	s.retried = true
 	m.conn.HelloRetryRequest = true
 	s.transcript.HelloRetry()
 	m.emit(&wire.ServerHello{
@@ -371,18 +383,7 @@ func (m *Machine) sendHelloRetryRequest() {
 			{Type: wire.ExtKeyShare},
 		},
 	})
-	m.afterFirstMessage()
-}
-
-// afterFirstMessage sends the change_cipher_spec of middlebox compatibility mode
-// to a client that asks for it by its session id.
-//
-// RFC 8446, Appendix D.4.
-func (m *Machine) afterFirstMessage() {
-	m.flush()
-	if len(m.server.sessionID) > 0 {
-		m.out.sendCompatCCS()
-	}
+	m.flushAnd((*sender).queueCompatCCS)
 }
 
 // serverSecondClientHello takes the answer to our HelloRetryRequest.
@@ -508,11 +509,6 @@ func (m *Machine) sendServerHello(share *wire.KeyShare) error {
 		return err
 	}
 	m.emit(hello)
-	if s.retried {
-		m.flush()
-	} else {
-		m.afterFirstMessage()
-	}
 	s.deriveHandshakeSecrets(shared)
 	if err := m.in.install(s.suite, &s.clientSecret); err != nil {
 		return err
@@ -562,7 +558,6 @@ func serverFinished(m *Machine, msg []byte) (State, error) {
 	if err := m.verifyConnection(); err != nil {
 		return 0, err
 	}
-	m.push(EventHandshakeDone)
-	m.endHandshake()
+	m.handshakeDone()
 	return StateConnected, nil
 }

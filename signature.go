@@ -151,12 +151,11 @@ func (s *scheme) verify(public crypto.PublicKey, content, signature []byte) erro
 	return errSignature
 }
 
-// chooseScheme returns the first scheme of ours that the peer accepts and the
-// credential can sign with, or nil.
-func chooseScheme(ours, peers []tls.SignatureScheme, c *credential) *scheme {
-	for _, id := range ours {
-		s := schemeInfo(id)
-		if slices.Contains(peers, id) && s.suits(c.leaf.PublicKey) && c.allows(id) {
+// chooseScheme returns the first scheme that the credential can sign with, or
+// nil.
+func chooseScheme(common []tls.SignatureScheme, c *credential) *scheme {
+	for _, id := range common {
+		if s := schemeInfo(id); s.suits(c.leaf.PublicKey) && c.allows(id) {
 			return s
 		}
 	}

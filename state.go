@@ -219,15 +219,18 @@ func (t *ruleTable) find(s State, in input) *rule {
 }
 
 // step gives one input to the rule that the state has for it. It is the only
-// writer of the state but for fail, which it ends in when there is no rule or
-// the rule is broken.
+// writer of the state in the handshake but for fail, which it ends in when there
+// is no rule or the rule is broken; the ends of a connection (close_notify, the
+// end of the transport, Release) are the same in every state and need no rule.
 func (m *Machine) step(in input, msg []byte) {
 	r := m.rules.find(m.state, in)
 	if r == nil {
 		m.fail(unexpected(in))
 		return
 	}
+	m.busy = true
 	next, err := r.do(m, msg)
+	m.busy = false
 	if err == nil {
 		err = m.tracePanic()
 	}

@@ -86,8 +86,9 @@ func enlarge(a Allocator, b []byte, need int) []byte {
 }
 
 // Inbound joins what [Machine.Step] left over with what comes next. It copies
-// only what is left over, which is at most one partial record, and holds no
-// memory while nothing is. The zero value is ready to use.
+// only what is left over, which is less than a record unless Step was not called
+// to the end, and holds no memory while nothing is. The zero value is ready to
+// use.
 //
 //	in := inbound.Join(chunk)
 //	for {
@@ -129,9 +130,13 @@ func (b *Inbound) Keep(rest []byte) {
 		b.Release()
 		return
 	}
-	if len(rest) > cap(b.buf) {
-		b.Release()
-		b.buf = allocatorOr(b.Allocator).Get(max(minBuffer, len(rest)))[:0]
+	size := max(minBuffer, len(rest))
+	if size > cap(b.buf) || 4*size < cap(b.buf) {
+		// Too small, or so large that it is not worth holding.
+		old := b.buf
+		b.buf = append(allocatorOr(b.Allocator).Get(size)[:0], rest...)
+		wipe(b.Allocator, old)
+		return
 	}
 	used := len(b.buf)
 	b.buf = b.buf[:max(used, len(rest))]

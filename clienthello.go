@@ -12,31 +12,32 @@ import (
 // package does not know are there too, GREASE included (RFC 8701). What was
 // absent is nil. RFC 8446, Section 4.1.2.
 type ClientHello struct {
-	LegacyVersion      uint16
-	Random             [32]byte
-	SessionID          []byte
-	CipherSuites       []uint16
-	CompressionMethods []byte
+	LegacyVersion      uint16   // legacy_version, 0x0303 for TLS 1.2 and 1.3
+	Random             [32]byte // random
+	SessionID          []byte   // legacy_session_id
+	CipherSuites       []uint16 // cipher_suites, in the client's order
+	CompressionMethods []byte   // legacy_compression_methods
 	// Extensions are the types of all extensions in the order in which they
 	// stand; those that are listed twice are an error before it comes to this.
 	Extensions []uint16
 
-	ServerName              string // server_name
-	ALPN                    []string
-	SupportedVersions       []uint16
-	SupportedGroups         []tls.CurveID
-	KeyShares               []tls.CurveID // the groups that the client sent a share for
-	SignatureSchemes        []tls.SignatureScheme
-	SignatureSchemesCert    []tls.SignatureScheme // signature_algorithms_cert
-	PSKModes                []uint8
-	ECPointFormats          []uint8
-	EarlyData, PreSharedKey bool
+	ServerName           string                // server_name
+	ALPN                 []string              // application_layer_protocol_negotiation
+	SupportedVersions    []uint16              // supported_versions
+	SupportedGroups      []tls.CurveID         // supported_groups
+	KeyShares            []tls.CurveID         // key_share: the groups that have one
+	SignatureSchemes     []tls.SignatureScheme // signature_algorithms
+	SignatureSchemesCert []tls.SignatureScheme // signature_algorithms_cert
+	PSKModes             []uint8               // psk_key_exchange_modes
+	ECPointFormats       []uint8               // ec_point_formats
+	EarlyData            bool                  // whether there is early_data
+	PreSharedKey         bool                  // whether there is pre_shared_key
 }
 
 // receivedHello keeps a ClientHello until the server answers it. Its memory is
 // never used again.
 type receivedHello struct {
-	records []byte // as they came, headers included
+	records []byte // all up to it as they came, headers included
 	message []byte // once it is complete
 	parsed  bool
 	wire.ClientHello
@@ -55,10 +56,10 @@ func (m *Machine) ClientHello() *ClientHello {
 
 // RawClientHello returns the ClientHello as it came, in two forms, for as long
 // as the parsed form can be seen and in any case until a server answers: the
-// handshake message with its header, nil until it is complete; and the records,
-// complete or not, which are to be passed on, together with what Step left
-// over, by whoever passes the connection through. Both are in memory that is
-// never used for anything else; they must not be changed.
+// handshake message with its header, nil until it is complete; and all records
+// that were taken, complete or not, which are to be passed on, together with what
+// Step left over, by whoever passes the connection through. Both are in memory
+// that is never used for anything else; they must not be changed.
 func (m *Machine) RawClientHello() (message, records []byte) {
 	if m.hello == nil {
 		return nil, nil

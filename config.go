@@ -51,8 +51,9 @@ type Config struct {
 	// the chains, or without them under InsecureSkipVerify. Its error ends the
 	// handshake with bad_certificate.
 	VerifyPeerCertificate func(rawCerts [][]byte, verifiedChains [][]*x509.Certificate) error
-	// VerifyConnection, if set, is asked once the peer is authenticated, before
-	// the handshake completes. Its error ends the handshake with
+	// VerifyConnection, if set, is asked when the peer's Finished is verified,
+	// before the handshake completes: by a client when it knows the server, by a
+	// server about a client that shows no certificate. Its error ends it with
 	// bad_certificate. ExportKeyingMaterial of the state that it gets panics.
 	VerifyConnection func(tls.ConnectionState) error
 
@@ -170,15 +171,18 @@ func (c *Config) derive() (*derived, error) {
 // GCM, X25519 and ChaCha20-Poly1305 of the standard library do.
 func (c *Config) checkPlatform(*derived) error {
 	if fips140.Enforced() {
-		return errors.New("not usable with GODEBUG=fips140=only")
+		return errors.New("TLS needs GCM, X25519 and ChaCha20-Poly1305 of the standard library, which GODEBUG=fips140=only forbids")
 	}
 	return nil
 }
 
 func (c *Config) deriveVersions(*derived) error {
-	for _, v := range []uint16{c.MinVersion, c.MaxVersion} {
-		if v != 0 && v != tls.VersionTLS13 {
-			return fmt.Errorf("TLS version %s is not supported", tls.VersionName(v))
+	for _, bound := range []struct {
+		field   string
+		version uint16
+	}{{"MinVersion", c.MinVersion}, {"MaxVersion", c.MaxVersion}} {
+		if bound.version != 0 && bound.version != tls.VersionTLS13 {
+			return fmt.Errorf("%s is %s, and only TLS 1.3 is supported", bound.field, tls.VersionName(bound.version))
 		}
 	}
 	return nil

@@ -49,7 +49,7 @@ func errorsDoc() string {
 - ` + "`*LocalError`" + `: this side could not, or would not, go on. ` + "`Reason`" + ` says why.
 
 Each Reason belongs to one alert, which is the last thing in the output of the
-failed machine. Misuse of the API is none of these: it returns a sentinel error
+failed machine, unless our close_notify was sent before. Misuse of the API is none of these: it returns a sentinel error
 and changes nothing.
 
 `)

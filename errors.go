@@ -65,6 +65,19 @@ func (e *ProtocolError) NotTLS() bool {
 	return e.Reason == ReasonNotTLS || e.Reason == ReasonSSLv2 || e.Reason == ReasonRecordVersion
 }
 
+// PlainHTTP reports whether the peer speaks HTTP where it should speak TLS, by
+// the method that its first five bytes begin with.
+func (e *ProtocolError) PlainHTTP() bool {
+	if !e.NotTLS() {
+		return false
+	}
+	switch string(e.Header[:]) {
+	case "GET /", "GET h", "HEAD ", "POST ", "PUT /", "OPTIO", "DELET", "PATCH", "TRACE", "CONNE":
+		return true
+	}
+	return false
+}
+
 // RemoteAlert says that the peer ended the connection with an alert: an error
 // alert at any time, or close_notify inside the handshake. No alert is sent in
 // return. RFC 9846, Section 6.

@@ -20,7 +20,7 @@ const (
 	EventClosed
 	// EventFailed is a stop: the connection has failed, [Machine.Err] says why.
 	// Nothing is taken any more; the output still has to be sent, since it ends
-	// in the alert.
+	// in the alert, if one is due.
 	EventFailed
 	// EventClientHello comes from an acceptor only: [Machine.ClientHello] shows
 	// what the client wants. Answer with [Machine.Accept] or [Machine.Reject].

@@ -19,6 +19,7 @@ package tlscore
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"sync"
 )
 
@@ -33,7 +34,7 @@ import (
 // State, Err, ClientHello, RawClientHello and ConnectionState.
 //
 // The sending half is Write, AppendSealed, SealedLen, KeyUpdate, CloseWrite,
-// Output, AppendOutput and Sent.
+// SentAlert, Output, AppendOutput and Sent.
 //
 // SetLocker comes before everything else, Release after it.
 type Machine struct {
@@ -98,11 +99,11 @@ func NewServer(cfg *Config) (*Machine, error) {
 // wrong with them.
 func NewAcceptor(limits Limits) (*Machine, error) {
 	limits, err := limits.check()
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = new(Config).checkPlatform(nil)
 	}
-	if err := new(Config).checkPlatform(nil); err != nil {
-		return nil, err
+	if err != nil {
+		return nil, fmt.Errorf("tlscore: acceptor: %w", err)
 	}
 	return newServer(&limits), nil
 }
@@ -256,6 +257,7 @@ func (m *Machine) Accept(cfg *Config) error {
 		return err
 	}
 	m.configure(cfg, d)
+	m.tell(TraceMessage{Body: m.hello.message})
 	m.step(inputAccept, nil)
 	return nil
 }
@@ -320,7 +322,8 @@ func (m *Machine) Write(p []byte) (n int, err error) {
 // AppendSealed appends to dst what is in the output, then application data
 // sealed straight into dst, as far as the capacity of dst allows: dst never
 // grows. n says how much of p was taken, and is short when dst is full. Errors
-// are those of Write.
+// are those of Write; then nothing is moved either, and AppendOutput gets what is
+// left to send.
 //
 // dst and p may not overlap. What was appended has to be sent before anything
 // that leaves the machine later.
@@ -340,19 +343,14 @@ func (m *Machine) SealedLen(n int) int {
 
 // KeyUpdate changes the key of the sending direction, and with request asks the
 // peer to change its own. While an earlier request is not answered, a further
-// one is not sent. The machine updates keys by itself before they are used up;
-// this is for those who want it sooner. Errors are those of Write.
+// one is not sent, and a key that nothing was sealed under yet is not changed. The
+// machine updates keys by itself before they are used up; this is for those who
+// want it sooner. Errors are those of Write.
 // RFC 8446, Section 4.6.3.
 func (m *Machine) KeyUpdate(request bool) error {
 	m.out.lock()
 	defer m.out.unlock()
-	if m.out.err != nil {
-		return m.out.err
-	}
-	if err := m.out.keyUpdate(request); err != nil {
-		return m.out.find(err)
-	}
-	return nil
+	return m.out.requestKeyUpdate(request)
 }
 
 // CloseWrite ends the sending direction with close_notify; receiving goes on.
@@ -365,8 +363,18 @@ func (m *Machine) CloseWrite() {
 	m.out.closeWrite()
 }
 
+// SentAlert returns the error alert that this side has queued, if it has. That is
+// the alert of Err, unless close_notify was sent before, or the peer or the
+// transport ended the connection.
+func (m *Machine) SentAlert() (a Alert, ok bool) {
+	m.out.lock()
+	defer m.out.unlock()
+	return m.out.alert, m.out.alert != 0
+}
+
 // Output returns the bytes waiting to be sent, oldest first. They stay in place
-// and unchanged until Sent, whatever is queued meanwhile.
+// and unchanged, whatever is queued meanwhile, until Sent, AppendOutput,
+// AppendSealed or Release.
 func (m *Machine) Output() []byte {
 	m.out.lock()
 	defer m.out.unlock()
@@ -390,7 +398,7 @@ func (m *Machine) AppendOutput(dst []byte) []byte {
 }
 
 // Release hands back all memory of a machine that is not needed any more,
-// cleared. Unsent output is gone. The machine is in [StateReleased] afterwards.
+// plaintext cleared. Unsent output is gone. The machine is in [StateReleased] afterwards.
 // Inside a callback of the machine it does nothing.
 func (m *Machine) Release() {
 	if m.busy {
@@ -405,7 +413,7 @@ func (m *Machine) Release() {
 	m.endReceiving()
 	m.endHandshake()
 	m.hello = nil
-	m.queued = 0
+	m.queued, m.sent = 0, false
 	if m.err == nil {
 		m.err = ErrReleased
 	}

@@ -146,16 +146,24 @@ func TestKeyUpdateCall(t *testing.T) {
 			}
 			return list
 		}
-		for _, request := range []bool{false, true, true} {
-			if err := r.m.KeyUpdate(request); err != nil {
-				t.Fatal(err)
+		update := func(request bool) {
+			t.Helper()
+			if n, err := r.m.Write([]byte("x")); n != 1 || err != nil {
+				t.Fatal(n, err)
 			}
+			// The second call finds a key that was not used.
+			for range 2 {
+				if err := r.m.KeyUpdate(request); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		for _, request := range []bool{false, true, true} {
+			update(request)
 		}
 		r.read()
 		r.send(r.p.KeyUpdate(0))
-		if err := r.m.KeyUpdate(true); err != nil {
-			t.Fatal(err)
-		}
+		update(true)
 		r.read()
 		if want := []byte{0, 1, 0, 1}; !bytes.Equal(requests(), want) {
 			t.Errorf("requests %v, want %v", requests(), want)
@@ -180,7 +188,10 @@ func TestFailureWhileWriting(t *testing.T) {
 			_, _, err := m.AppendSealed(make([]byte, 0, 50000), make([]byte, 40000))
 			return err
 		},
-		"KeyUpdate": func(m *Machine) error { return m.KeyUpdate(false) },
+		"KeyUpdate": func(m *Machine) error {
+			m.Write([]byte("x"))
+			return m.KeyUpdate(false)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bothRoles(t, func(r *rig) {
@@ -417,6 +428,7 @@ func TestTracePanics(t *testing.T) {
 	}
 	// In the sending half.
 	bothRoles(t, func(r *rig) {
+		r.m.Write([]byte("x"))
 		r.m.KeyUpdate(false)
 		r.step(nil)
 		r.wantFailed(ReasonCallbackPanicked)

@@ -7,7 +7,9 @@ import "fmt"
 // same table.
 type Reason uint8
 
-// The reasons for which the peer is to blame ([*ProtocolError]).
+// The reasons for which the peer is to blame ([*ProtocolError]). What each means,
+// its alert and its section are in docs/errors.md, which is printed from the table
+// below; Text, Alert and Reference tell the same.
 const (
 	reasonNone Reason = iota
 
@@ -86,7 +88,7 @@ const (
 	ReasonBadKeyUpdate
 )
 
-// The reasons for which this side is to blame ([*LocalError]).
+// The reasons for which this side is to blame ([*LocalError]); see above.
 const (
 	// ReasonRejected is the application's own refusal: the alert is the one
 	// given to [Machine.Reject].

@@ -682,6 +682,7 @@ var reasonTests = map[Reason]reasonTest{
 		connectedRoles(exhaust),
 		connectedRoles(func(r *rig) {
 			r.m.out.epoch = maxEpoch
+			r.m.Write([]byte("x"))
 			if err := r.m.KeyUpdate(false); reasonOf(err) != ReasonKeysExhausted {
 				r.Errorf("KeyUpdate returned %v", err)
 			}

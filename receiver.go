@@ -272,7 +272,7 @@ func (m *Machine) checkHeader(h record.Header, b []byte) error {
 	if h.Length > longest {
 		return violationf(ReasonRecordOverflow, "%s record of %d bytes", h.Type, h.Length)
 	}
-	if m.state == StateWaitClientHello && h.Type == record.TypeHandshake {
+	if m.state == StateWaitClientHello {
 		if size := len(m.hello.records) + record.HeaderLen + h.Length; size > m.in.limits.ClientHello {
 			return violationf(ReasonClientHelloTooLarge, "%d bytes of records", size)
 		}
@@ -340,6 +340,9 @@ func (m *Machine) plaintextAlertAllowed() bool {
 
 // handleRecord handles one whole record whose header was judged.
 func (m *Machine) handleRecord(h record.Header, rec []byte) {
+	if m.state == StateWaitClientHello {
+		m.hello.records = append(m.hello.records, rec...)
+	}
 	fragment := rec[record.HeaderLen:]
 	switch h.Type {
 	case record.TypeChangeCipherSpec:
@@ -347,9 +350,6 @@ func (m *Machine) handleRecord(h record.Header, rec []byte) {
 	case record.TypeAlert:
 		m.handleAlert(fragment)
 	case record.TypeHandshake:
-		if m.state == StateWaitClientHello {
-			m.hello.records = append(m.hello.records, rec...)
-		}
 		m.in.join(fragment)
 	default:
 		m.openRecord(rec)

@@ -573,10 +573,20 @@ func lawTotal(tt *testing.T, t *rapid.T) {
 			dst := p.m.AppendOutput(make([]byte, 0, rapid.IntRange(0, 3000).Draw(t, "cap")))
 			p.peer.rest = append(p.peer.rest, dst...)
 		},
-		"sent":   func(t *rapid.T) { pick(t).m.Sent(rapid.IntRange(-3, 3).Draw(t, "n")) },
-		"update": func(t *rapid.T) { p := pick(t); checkWriteError(t, p, p.m.KeyUpdate(rapid.Bool().Draw(t, "request"))) },
-		"close":  func(t *rapid.T) { pick(t).m.CloseWrite() },
-		"eof":    func(t *rapid.T) { pick(t).eof() },
+		"sent": func(t *rapid.T) { pick(t).m.Sent(rapid.IntRange(-3, 3).Draw(t, "n")) },
+		"update": func(t *rapid.T) {
+			p := pick(t)
+			before := len(p.m.Output())
+			request := rapid.Bool().Draw(t, "request")
+			for range rapid.SampledFrom([]int{1, 2, 1000}).Draw(t, "times") {
+				checkWriteError(t, p, p.m.KeyUpdate(request))
+			}
+			if grown := len(p.m.Output()) - before; grown > 100 {
+				t.Fatalf("KeyUpdate alone has queued %d bytes", grown)
+			}
+		},
+		"close": func(t *rapid.T) { pick(t).m.CloseWrite() },
+		"eof":   func(t *rapid.T) { pick(t).eof() },
 		"accept": func(t *rapid.T) {
 			p := pick(t)
 			waiting := p.m.State() == tlscore.StateWaitAccept
@@ -973,52 +983,68 @@ func lawBackPressure(tt *testing.T, t *rapid.T) {
 func lawKeyUpdate(tt *testing.T, t *rapid.T) {
 	s := drawSetup(t)
 	s.keyRecords, s.output = 0, 0
-	client, server := connect(tt, t, s)
+	s.shares = s.groups[:1]
+	cryptotest.SetGlobalRandom(tt, s.seed)
+	p, peer := s.meetPeer(t, rapid.Bool().Draw(t, "a server"))
+	leadUpTo(t, p, peer, "update")
 	requests := rapid.IntRange(1, 40).Draw(t, "requests")
 	for i := range requests {
-		// The client hears the answer, so that it may ask again.
-		if err := client.m.KeyUpdate(true); err != nil {
-			t.Fatalf("KeyUpdate: %v", err)
-		}
-		client.take(-1)
-		server.pull()
+		peer.Send(peer.KeyUpdate(1))
+		p.rest = append(p.rest, peer.Take()...)
+		p.pull()
 		if i == 32 {
-			checkFailed(t, server)
+			checkFailed(t, p)
 			var protocol *tlscore.ProtocolError
-			if !errors.As(server.m.Err(), &protocol) || protocol.Reason != tlscore.ReasonTooManyKeyUpdates {
-				t.Fatalf("Err: %v", server.m.Err())
+			if !errors.As(p.m.Err(), &protocol) || protocol.Reason != tlscore.ReasonTooManyKeyUpdates {
+				t.Fatalf("Err: %v", p.m.Err())
 			}
 			return
 		}
-		if server.m.Err() != nil {
-			t.Fatalf("request %d: %v", i, server.m.Err())
+		if p.m.Err() != nil {
+			t.Fatalf("request %d: %v", i, p.m.Err())
 		}
-		queued := len(server.m.Output()) > 0
-		if queued != (i == 0) {
-			t.Fatalf("request %d: answer at once: %v", i, queued)
+		answers := keyUpdates(t, p, peer)
+		if want := i == 0; len(answers) == 1 != want {
+			t.Fatalf("request %d: %d answers", i, len(answers))
 		}
-		server.take(-1)
-		client.pull()
 	}
-	// The request that is still open is answered in front of the next data.
-	data := payload(t, "data")
-	server.write(data)
-	server.take(-1)
-	client.events = nil
-	client.pull()
-	wantUpdate := requests > 1
-	if got := slices.Contains(client.events, tlscore.EventKeyUpdate); got != wantUpdate {
-		t.Fatalf("%d requests, and a KeyUpdate in front of the data: %v", requests, got)
+	// A request that is still open is answered in front of the next data, once.
+	data := pattern(rapid.IntRange(1, 200).Draw(t, "data"), 7)
+	if n, err := p.m.Write(data); n != len(data) || err != nil {
+		t.Fatalf("Write: %d, %v", n, err)
 	}
-	if !bytes.Equal(client.got, data) {
-		t.Fatalf("data behind the KeyUpdate is lost")
+	answers := keyUpdates(t, p, peer)
+	if want := requests > 1; len(answers) == 1 != want {
+		t.Fatalf("%d requests, and %d answers in front of the data", requests, len(answers))
 	}
-	client.write(data)
-	client.take(-1)
-	server.pull()
-	if !bytes.Equal(server.got, data) {
-		t.Fatalf("data behind %d KeyUpdates is lost: %v", requests, server.m.Err())
+	if last := peer.Last(); last.Type != record.TypeApplicationData || !bytes.Equal(last.Body, data) {
+		t.Fatalf("the peer read %v behind the answer", last)
 	}
+	// The data of the peer comes behind all its updates, and ends the row.
+	peer.SendRecord(record.TypeApplicationData, data)
+	peer.Send(peer.KeyUpdate(0))
+	p.rest = append(p.rest, peer.Take()...)
+	p.pull()
+	if !bytes.Equal(p.got, data) || p.m.Err() != nil {
+		t.Fatalf("data behind %d KeyUpdates is lost: %v", requests, p.m.Err())
+	}
+}
+
+// keyUpdates gives the machine's output to the peer, and returns the KeyUpdates
+// that were in it.
+func keyUpdates(t *rapid.T, p *party, peer *tlstest.Peer) (answers []tlstest.Item) {
+	t.Helper()
+	out := p.m.Output()
+	for _, item := range peer.Receive(out) {
+		if item.Type == record.TypeHandshake && wire.HandshakeType(item.Body[0]) == wire.TypeKeyUpdate {
+			answers = append(answers, item)
+		}
+	}
+	p.m.Sent(len(out))
+	if peer.Err != nil {
+		t.Fatalf("the peer: %v", peer.Err)
+	}
+	return answers
 }
 
 // Law 8: each direction closes by itself, truncation is told apart from an end,

@@ -24,6 +24,7 @@ type sender struct {
 	err   error // what Write returns: not ready, closed, failed
 	found error // a failure found while sending, until a Step makes it the state
 
+	alert   Alert  // the error alert that was queued; 0 for none
 	epoch   uint64 // KeyUpdates sent
 	version uint16 // legacy_record_version of plaintext records
 
@@ -184,6 +185,21 @@ func (s *sender) keyUpdate(request bool) error {
 	buf, err := s.sealKeyUpdate(s.out.extend(keyUpdateLen), request)
 	s.out.commit(buf)
 	return err
+}
+
+// requestKeyUpdate does what the application asks for. To change a key that was
+// not used would protect nothing, and could be repeated without end.
+func (s *sender) requestKeyUpdate(request bool) error {
+	if s.err != nil {
+		return s.err
+	}
+	if s.key.Seq() == 0 && (!request || s.updateAwaited) {
+		return nil
+	}
+	if err := s.keyUpdate(request); err != nil {
+		return s.find(err)
+	}
+	return nil
 }
 
 // answerKeyUpdate does what the peer's request for a KeyUpdate asks for: the
@@ -360,6 +376,7 @@ func (s *sender) abort(err error) (queued bool) {
 	alert, queued := AlertOf(err)
 	queued = queued && !s.closed
 	if queued {
+		s.alert = alert
 		s.queueAlert(alert)
 	}
 	s.wipe()

@@ -54,7 +54,7 @@ const (
 	// StateClosed: the receiving direction has ended.
 	StateClosed
 	// StateFailed: the connection has failed. Err says why, and the output ends
-	// in the alert that says so to the peer.
+	// in the alert that says so to the peer, if one is due.
 	StateFailed
 	// StateReleased: the memory of the connection was handed back.
 	StateReleased

@@ -72,17 +72,9 @@ func (a *accountant) checkClean(b []byte) {
 			a.t.Fatalf("memory was handed back with a protected message in it: %x", b)
 		}
 	}
-	if record.NullCrypto {
-		return // what is written stands in the output
-	}
-	run := 0
-	for i := 1; i < len(b); i++ {
-		if run++; b[i] != b[i-1] || b[i] < 'a' || b[i] > 'z' {
-			run = 0
-		}
-		if run > 24 {
-			a.t.Fatalf("memory was handed back with application data in it: %x", b)
-		}
+	// With null crypto, what is written stands in the output.
+	if !record.NullCrypto && bytes.Contains(b, []byte(applicationText)) {
+		a.t.Fatalf("memory was handed back with application data in it: %x", b)
 	}
 }
 

@@ -173,13 +173,17 @@ func (a *application) doReleased() {
 	}
 }
 
+// applicationText is what the application writes, again and again; nobody else
+// does.
+const applicationText = "said by the application; "
+
 // payload is what the application writes.
 func payload(size byte) []byte {
 	n := int(size)
 	if n >= 128 {
 		n = (n - 127) * 300
 	}
-	return bytes.Repeat([]byte{'a' + size%26}, n)
+	return bytes.Repeat([]byte(applicationText), 1+n/len(applicationText))[:n]
 }
 
 func (a *application) write(p []byte) {

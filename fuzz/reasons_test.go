@@ -150,9 +150,9 @@ func (d *difference) faultIn(h *wire.ClientHello, a tlscore.Alert) bool {
 		return len(h.ALPN) > 0 && len(d.alpn) > 0 &&
 			!overlap(len(h.ALPN), func(i int) bool { return slices.Contains(d.alpn, string(h.ALPN[i])) })
 	case tlscore.AlertDecodeError:
-		return bytes.HasSuffix(h.ServerName, []byte(".")) || h.Has(wire.ExtServerName)
+		return h.Has(wire.ExtServerName) || h.Has(wire.ExtEncryptedClientHello)
 	case tlscore.AlertIllegalParameter:
-		return !bytes.Equal(h.CompressionMethods, []byte{0}) || h == d.second || d.badShare(h)
+		return !bytes.Equal(h.CompressionMethods, []byte{0}) || h == d.second || d.badShare(h) || h.Has(wire.ExtEncryptedClientHello)
 	}
 	return false
 }

@@ -334,7 +334,7 @@ func (c *client) explain(failure error) {
 		fault = "this side's (" + local.Reason.Reference() + ")"
 	}
 	alert := "none was sent or received"
-	if a, ok := tlscore.AlertOf(failure); ok {
+	if a, ok := c.machine.SentAlert(); ok {
 		alert = fmt.Sprintf("sent %s (%d)", a, uint8(a))
 	} else if remote != nil {
 		alert = fmt.Sprintf("received %s (%d)", remote.Alert, uint8(remote.Alert))

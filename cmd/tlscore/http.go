@@ -349,20 +349,11 @@ const plainHTTP = "HTTP/1.0 400 Bad Request\r\n" +
 	"Connection: close\r\n\r\n" +
 	"This port speaks HTTPS: say https:// where you said http://.\n"
 
-// looksLikeHTTP judges the first bytes of a connection that is not TLS.
-func looksLikeHTTP(header [5]byte) bool {
-	switch string(header[:]) {
-	case "GET /", "GET h", "HEAD ", "POST ", "PUT /", "OPTIO", "DELET", "PATCH", "TRACE", "CONNE":
-		return true
-	}
-	return false
-}
-
 // plainAnswer returns what to answer to a peer that does not speak TLS, or
 // nothing if it gets the alert.
 func plainAnswer(err error) string {
 	var protocol *tlscore.ProtocolError
-	if errors.As(err, &protocol) && protocol.NotTLS() && looksLikeHTTP(protocol.Header) {
+	if errors.As(err, &protocol) && protocol.PlainHTTP() {
 		return plainHTTP
 	}
 	return ""

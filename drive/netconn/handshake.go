@@ -160,7 +160,7 @@ func (c *Conn) succeed() error {
 func (c *Conn) failed() error {
 	err := c.machine.Err()
 	var protocol *tlscore.ProtocolError
-	if errors.As(err, &protocol) && c.server && looksLikeHTTP(protocol) {
+	if errors.As(err, &protocol) && c.server && protocol.PlainHTTP() {
 		return c.plainHTTP(protocol)
 	}
 	if c.refused != nil {

@@ -12,19 +12,6 @@ import (
 // plainHTTPAnswer is what net/http says to a client that forgot the s in https.
 const plainHTTPAnswer = "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
 
-// looksLikeHTTP reports whether a client has begun with an HTTP request, by the
-// methods that net/http looks for.
-func looksLikeHTTP(err *tlscore.ProtocolError) bool {
-	if !err.NotTLS() {
-		return false
-	}
-	switch string(err.Header[:]) {
-	case "GET /", "HEAD ", "POST ", "PUT /", "OPTIO":
-		return true
-	}
-	return false
-}
-
 // plainHTTPError is the error of a handshake with a client that speaks plain
 // HTTP. For errors.As it is a [tls.RecordHeaderError] as well as a
 // [*tlscore.ProtocolError].

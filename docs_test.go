@@ -27,14 +27,32 @@ func TestDocs(t *testing.T) {
 			}
 			continue
 		}
-		have, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if strings.ReplaceAll(string(have), "\r\n", "\n") != text {
+		if readText(t, path) != text {
 			t.Errorf("%s is stale: go test -run TestDocs -update .", path)
 		}
 	}
+}
+
+// TestReadme compares the event loop of the README with the Example that runs.
+func TestReadme(t *testing.T) {
+	readme, example := readText(t, "README.md"), readText(t, "example_test.go")
+	_, block, found := strings.Cut(readme, "```go\n")
+	block, _, closed := strings.Cut(block, "```\n")
+	if !found || !closed || !strings.Contains(block, "type conn struct") {
+		t.Fatal("the README has no event loop")
+	}
+	if !strings.Contains(example, block) {
+		t.Error("the event loop of the README is not that of example_test.go")
+	}
+}
+
+func readText(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.ReplaceAll(string(b), "\r\n", "\n")
 }
 
 const generated = "<!-- Printed from the tables of the package: go test -run TestDocs -update . -->\n\n"

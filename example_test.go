@@ -9,22 +9,23 @@ import (
 	"tlscore.example/tlscore/internal/tlstest"
 )
 
-// conn is one connection of an event loop: a machine, what was left over of its
-// input, and a way to send.
+// conn is one connection of an event loop.
 type conn struct {
 	tls  *tlscore.Machine
 	in   tlscore.Inbound
-	send func([]byte) int // returns how much the socket took
+	owed []byte             // of the echo: what Write did not take yet
+	send func(p []byte) int // returns how much the socket took
 }
 
-// readable is called with what has arrived.
+// readable is called with what has arrived, in memory that may be overwritten.
 func (c *conn) readable(chunk []byte) {
 	in := c.in.Join(chunk)
-	for {
-		ev, n := c.tls.Step(in)
+	for len(c.owed) == 0 { // else the output is full: back-pressure
+		ev, n := c.tls.Step(in) // decrypts in place
 		in = in[n:]
 		if ev.Kind == tlscore.EventData {
-			c.echo(ev.Data)
+			n, _ := c.tls.Write(ev.Data) // an error is an event, too
+			c.owed = append(c.owed, ev.Data[n:]...)
 		}
 		if ev.Kind == tlscore.EventClosed {
 			c.tls.CloseWrite()
@@ -37,20 +38,18 @@ func (c *conn) readable(chunk []byte) {
 	c.writable() // whatever happened: a flight, an answer, or the alert of a failure
 }
 
-// echo writes data, as much at a time as the output holds.
-func (c *conn) echo(data []byte) {
-	for n := 0; n < len(data); {
-		k, err := c.tls.Write(data[n:])
-		if err != nil {
-			return // Step tells the same
-		}
-		n += k
-		c.writable()
+// writable is called when the socket takes bytes again.
+func (c *conn) writable() {
+	c.tls.Sent(c.send(c.tls.Output()))
+	if len(c.owed) == 0 {
+		return
+	}
+	n, err := c.tls.Write(c.owed)
+	if c.owed = c.owed[n:]; len(c.owed) == 0 || err != nil {
+		c.owed = nil
+		c.readable(nil) // go on with what was left
 	}
 }
-
-// writable is called when the socket takes bytes again.
-func (c *conn) writable() { c.tls.Sent(c.send(c.tls.Output())) }
 
 // A server in an event loop. The loop calls readable and writable; here, a
 // client in memory takes its place.

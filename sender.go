@@ -318,7 +318,7 @@ func (s *sender) sealedLen(n int) int {
 	}
 	records := uint64((n + record.MaxPlaintext - 1) / record.MaxPlaintext)
 	size := n + int(records)*record.Overhead
-	if s.key == nil {
+	if s.key == nil || s.suite == nil { // it cannot be written now, or not yet
 		return size
 	}
 	left, perKey := s.key.Remaining(), s.suite.perKey(s.limits)

@@ -129,6 +129,8 @@ var scenarios = []scenario{
 	{name: "random-ends", config: []byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 40}},
 	{name: "random-is-null", config: []byte{4, 0, 2}, peer: []byte{0, 0, 1}},
 	{name: "small-limits", config: []byte{0, 0, 0, 0, 0, 4}},
+	{name: "write-too-early", script: []byte{behindPart, doAppendSealed, 9, behindPart | 1, doWrite, 9, behindPart | 2, doAppendSealed, 9,
+		behindPart | 3, doKeyUpdate, 1, behindPart | 4, doAppendSealed, 9, behindPart | 5, doLook, 0}, post: everyPost},
 	{name: "write-closed-early", script: []byte{0, doCloseWrite, 0, 2, doWrite, 3}, post: everyPost},
 	{name: "closed-at-once", script: []byte{behindPart, doCloseWrite, 0}},
 	{name: "rejected", script: []byte{1, doReject, 49, 2, doWrite, 3}, post: everyPost},

@@ -35,7 +35,12 @@ func check(tt *testing.T, p property) {
 
 func fuzz(f *testing.F, p property) {
 	f.Add([]byte{})
-	f.Add(bytes.Repeat([]byte{0xa5, 3, 0x7f, 0}, 256))
+	// Enough to draw whole connections from.
+	for who := range byte(4) {
+		data := make([]byte, 8<<10)
+		newSeeded(0, who).Read(data)
+		f.Add(data)
+	}
 	f.Fuzz(func(tt *testing.T, data []byte) {
 		rapid.MakeFuzz(func(t *rapid.T) { p(tt, t) })(tt, data)
 	})

@@ -94,13 +94,28 @@ func TestExtensionBounds(t *testing.T) {
 		{ct, ExtSignedCertificateTimestamp, vec16(vec16(unhex("5c")), vec16(unhex("5d"))), ok},
 		{sh12, ExtSignedCertificateTimestamp, vec16(vec16()), bad},
 
+		// RFC 8449, Section 4.
 		{ch, ExtRecordSizeLimit, unhex("40"), bad},
+		{ch, ExtRecordSizeLimit, unhex("0000"), ok}, // for the caller to judge
 		{ee, ExtRecordSizeLimit, unhex("400100"), bad},
 		{sh12, ExtRecordSizeLimit, nil, bad},
+
+		// RFC 9149, Section 3.
+		{ch, ExtTicketRequest, unhex("02"), bad},
+		{ch, ExtTicketRequest, unhex("0000"), ok},
+		{ch, ExtTicketRequest, unhex("020100"), bad},
+		{ee, ExtTicketRequest, nil, bad},
+		{ee, ExtTicketRequest, unhex("00"), ok},
+		{ee, ExtTicketRequest, unhex("0201"), bad},
+
+		{ch, ExtPadding, nil, ok},
+		{ch, ExtPadding, repeat(0, 65000), ok},
 
 		{ch, ExtExtendedMasterSecret, unhex("00"), bad},
 		{sh12, ExtExtendedMasterSecret, unhex("00"), bad},
 		{ch, ExtSessionTicket, repeat(9, 1000), ok},
+		{ch, ExtSessionTicket, nil, ok},
+		{sh12, ExtSessionTicket, nil, ok},
 		{sh12, ExtSessionTicket, unhex("00"), bad},
 
 		{ch, ExtPreSharedKey, cat(vec16(), vec16(binder(32))), bad},
@@ -188,6 +203,9 @@ func TestFieldBounds(t *testing.T) {
 	start := cat(unhex("0303"), repeat(1, 32))
 	suites, null := vec16(unhex("1301")), vec8(unhex("00"))
 	ticket := unhex("00000001 00000002")
+	params := cat(unhex("03 0017"), vec8(unhex("04")))
+	signature := cat(unhex("0403"), vec16(unhex("5151")))
+	schemes := vec16(unhex("0403"))
 	for _, c := range []struct {
 		in    MessageKind
 		field string // that is wrong, or "" when none is
@@ -257,6 +275,59 @@ func TestFieldBounds(t *testing.T) {
 		{KindKeyUpdate, "request_update", nil},
 		{KindKeyUpdate, "request_update", unhex("0000")},
 		{KindKeyUpdate, "", unhex("ff")},
+
+		{KindHelloRequest, "", nil},
+		{KindServerHelloDone, "", nil},
+
+		{KindCertificate12, "certificate_list", nil},
+		{KindCertificate12, "", vec24()},
+		{KindCertificate12, "certificate_list", cat(vec24(), unhex("00"))},
+		{KindCertificate12, "ASN.1Cert", vec24(vec24())},
+		{KindCertificate12, "ASN.1Cert", vec24(unhex("0000"))},
+		{KindCertificate12, "ASN.1Cert", vec24(unhex("000002 c0"))},
+		{KindCertificate12, "", vec24(vec24(repeat(1, 70000)), vec24(unhex("c0")))},
+
+		{KindCertificateStatus, "status_type", nil},
+		{KindCertificateStatus, "status_type", cat(unhex("02"), vec24(unhex("0c")))}, // ocsp_multi
+		{KindCertificateStatus, "response", unhex("01")},
+		{KindCertificateStatus, "response", cat(unhex("01"), vec24())},
+		{KindCertificateStatus, "response", cat(unhex("01"), vec24(unhex("0c")), unhex("00"))},
+		{KindCertificateStatus, "", cat(unhex("01"), vec24(repeat(1, 70000)))},
+
+		{KindServerKeyExchange, "curve_type", nil},
+		{KindServerKeyExchange, "curve_type", cat(unhex("01"), params[1:], signature)}, // explicit_prime
+		{KindServerKeyExchange, "curve_type", cat(unhex("02"), params[1:], signature)}, // explicit_char2
+		{KindServerKeyExchange, "namedcurve", unhex("03 00")},
+		{KindServerKeyExchange, "point", params[:3]},
+		{KindServerKeyExchange, "point", cat(params[:3], vec8(), signature)},
+		{KindServerKeyExchange, "algorithm", params},
+		{KindServerKeyExchange, "algorithm", cat(params, unhex("04"))},
+		{KindServerKeyExchange, "signature", cat(params, unhex("0403"))},
+		{KindServerKeyExchange, "", cat(params[:3], vec8(repeat(4, 255)), unhex("0403"), vec16(repeat(1, 65535)))},
+		{KindServerKeyExchange, "", cat(params, unhex("0403"), vec16())},
+
+		{KindCertificateRequest12, "certificate_types", nil},
+		{KindCertificateRequest12, "certificate_types", cat(vec8(), schemes, vec16())},
+		{KindCertificateRequest12, "", cat(vec8(repeat(1, 255)), schemes, vec16())},
+		{KindCertificateRequest12, "supported_signature_algorithms", vec8(unhex("01"))},
+		{KindCertificateRequest12, "supported_signature_algorithms", cat(vec8(unhex("01")), vec16(), vec16())},
+		{KindCertificateRequest12, "supported_signature_algorithms", cat(vec8(unhex("01")), vec16(unhex("0403 04")), vec16())},
+		{KindCertificateRequest12, "", cat(vec8(unhex("01")), vec16(repeat(1, 65534)), vec16())},
+		{KindCertificateRequest12, "certificate_authorities", cat(vec8(unhex("01")), schemes)},
+		{KindCertificateRequest12, "certificate_authorities", cat(vec8(unhex("01")), schemes, vec16(), unhex("00"))},
+		{KindCertificateRequest12, "DistinguishedName", cat(vec8(unhex("01")), schemes, vec16(vec16()))},
+		{KindCertificateRequest12, "DistinguishedName", cat(vec8(unhex("01")), schemes, vec16(unhex("0002 30")))},
+		{KindCertificateRequest12, "", cat(vec8(unhex("01")), schemes, vec16(vec16(repeat(1, 65533))))},
+
+		{KindClientKeyExchange, "ecdh_Yc", nil},
+		{KindClientKeyExchange, "ecdh_Yc", vec8()},
+		{KindClientKeyExchange, "ecdh_Yc", cat(vec8(unhex("04")), unhex("00"))},
+		{KindClientKeyExchange, "", vec8(repeat(4, 255))},
+
+		{KindNewSessionTicket12, "ticket_lifetime_hint", unhex("000000")},
+		{KindNewSessionTicket12, "ticket", unhex("00000000")},
+		{KindNewSessionTicket12, "", cat(unhex("00000000"), vec16())},
+		{KindNewSessionTicket12, "", cat(unhex("ffffffff"), vec16(repeat(1, 65535)))},
 	} {
 		err := newMessage(c.in).Parse(c.body)
 		why := fmt.Sprintf("%v, %s, %.60x", c.in, c.field, c.body)
@@ -270,5 +341,7 @@ func TestFieldBounds(t *testing.T) {
 			t.Errorf("%s: error is %v", why, e)
 		}
 	}
-	wantError(t, "end_of_early_data", new(EndOfEarlyData).Parse([]byte{0}), Malformed, KindEndOfEarlyData)
+	for _, k := range []MessageKind{KindEndOfEarlyData, KindHelloRequest, KindServerHelloDone} {
+		wantError(t, "not empty", newMessage(k).Parse([]byte{0}), Malformed, k)
+	}
 }

@@ -142,7 +142,9 @@ func (e *CertificateEntry) write(w *writer) {
 //	SignatureScheme algorithm
 //	opaque          signature<0..2^16-1>
 //
-// RFC 8446, Section 4.4.3.
+// TLS 1.2 has the same syntax: a SignatureAndHashAlgorithm takes the place of
+// the scheme.
+// RFC 8446, Section 4.4.3. RFC 5246, Section 7.4.8.
 type CertificateVerify struct {
 	Algorithm SignatureScheme
 	Signature []byte
@@ -178,8 +180,9 @@ func (m *CertificateVerify) Append(b []byte) []byte {
 //
 //	opaque verify_data[Hash.length]
 //
-// The codec knows no hash: any length is taken, and the caller compares.
-// RFC 8446, Section 4.4.4.
+// The codec knows no hash: any length is taken, and the caller compares. In
+// TLS 1.2 it is 12 bytes.
+// RFC 8446, Section 4.4.4. RFC 5246, Section 7.4.9.
 type Finished struct {
 	VerifyData []byte
 }
@@ -208,16 +211,9 @@ type EndOfEarlyData struct{}
 // Parse reads an EndOfEarlyData's body, of which there is none.
 // RFC 8446, Section 4.5.
 func (m *EndOfEarlyData) Parse(body []byte) error {
-	if len(body) != 0 {
-		return malformed(KindEndOfEarlyData, "")
-	}
-	return nil
+	return parseEmpty(body, KindEndOfEarlyData)
 }
 
 // Append writes the message, with its header, behind b.
 // RFC 8446, Section 4.5.
-func (m *EndOfEarlyData) Append(b []byte) []byte {
-	w := writer{b: b}
-	w.close24(w.openMessage(TypeEndOfEarlyData))
-	return w.bytes()
-}
+func (m *EndOfEarlyData) Append(b []byte) []byte { return appendEmpty(b, TypeEndOfEarlyData) }

@@ -69,6 +69,11 @@ type ClientHello struct {
 	PSKBinders              [][]byte // as many as PSKIdentities
 	ECPointFormats          []byte
 	RenegotiationInfo       []byte // renegotiated_connection
+	SessionTicket           []byte // may be present and empty: see Has
+	RecordSizeLimit         uint16
+	CertificateAuthorities  [][]byte // DER of distinguished names
+	TicketRequest           TicketRequest
+	Padding                 int // how many bytes; Append encodes zeros, RFC 7685, Section 3
 
 	// BindersLen is how many bytes at the end of the message the list of
 	// binders takes, its length included: what binders are made over is the
@@ -76,6 +81,24 @@ type ClientHello struct {
 	// Append does not read it. See also BindersSize.
 	// RFC 8446, Section 4.2.11.2.
 	BindersLen int
+}
+
+// A TicketRequest says how many tickets a client would like to get: after a
+// full handshake, and after a resumption.
+//
+//	uint8 new_session_count
+//	uint8 resumption_count
+//
+// RFC 9149, Section 3.
+type TicketRequest struct {
+	NewSessionCount uint8
+	ResumptionCount uint8
+}
+
+// read reads a ClientTicketRequest that fills p.
+func (r *TicketRequest) read(p []byte) bool {
+	s := cryptobyte.String(p)
+	return s.ReadUint8(&r.NewSessionCount) && s.ReadUint8(&r.ResumptionCount) && s.Empty()
 }
 
 // BindersSize returns how many bytes a list of binders takes at the end of a
@@ -109,6 +132,7 @@ func (m *ClientHello) reset() {
 		KeyShares:               m.KeyShares[:0],
 		PSKIdentities:           m.PSKIdentities[:0],
 		PSKBinders:              m.PSKBinders[:0],
+		CertificateAuthorities:  m.CertificateAuthorities[:0],
 	}
 }
 
@@ -196,8 +220,12 @@ func (m *ClientHello) readExtension(t ExtensionType, p []byte) bool {
 		return readNumbers16(&m.SignatureAlgorithmsCert, p)
 	case ExtALPN:
 		return readALPN(&m.ALPN, p)
+	case ExtPadding:
+		m.Padding = len(p)
 	case ExtRecordSizeLimit:
-		return len(p) == 2
+		return readNumber(&m.RecordSizeLimit, p)
+	case ExtSessionTicket:
+		m.SessionTicket = p
 	case ExtPreSharedKey:
 		return m.readPSK(p)
 	case ExtSupportedVersions:
@@ -208,7 +236,9 @@ func (m *ClientHello) readExtension(t ExtensionType, p []byte) bool {
 	case ExtPSKKeyExchangeModes:
 		return readWhole8(&m.PSKModes, p, 1)
 	case ExtCertificateAuthorities:
-		return readList16(nil, p)
+		return readList16(&m.CertificateAuthorities, p)
+	case ExtTicketRequest:
+		return m.TicketRequest.read(p)
 	case ExtKeyShare:
 		return m.readKeyShares(p)
 	case ExtRenegotiationInfo:
@@ -346,6 +376,12 @@ func (m *ClientHello) writeExtension(w *writer, t ExtensionType) {
 		writeNumbers16(w, m.SignatureAlgorithmsCert)
 	case ExtALPN:
 		writeALPN(w, m.ALPN...)
+	case ExtPadding:
+		w.zeros(m.Padding)
+	case ExtRecordSizeLimit:
+		w.u16(m.RecordSizeLimit)
+	case ExtSessionTicket:
+		w.bytesOf(m.SessionTicket)
 	case ExtPreSharedKey:
 		m.writePSK(w)
 	case ExtSupportedVersions:
@@ -356,6 +392,11 @@ func (m *ClientHello) writeExtension(w *writer, t ExtensionType) {
 		w.vec16(m.Cookie)
 	case ExtPSKKeyExchangeModes:
 		w.vec8(m.PSKModes)
+	case ExtCertificateAuthorities:
+		writeList16(w, m.CertificateAuthorities)
+	case ExtTicketRequest:
+		w.u8(m.TicketRequest.NewSessionCount)
+		w.u8(m.TicketRequest.ResumptionCount)
 	case ExtKeyShare:
 		list := w.open16()
 		for _, k := range m.KeyShares {
@@ -367,6 +408,19 @@ func (m *ClientHello) writeExtension(w *writer, t ExtensionType) {
 	}
 }
 
+// AppendBinders writes the list of binders alone behind b, its length included,
+// as it ends the message: with other values for binders of the same lengths,
+//
+//	raw = m.AppendBinders(raw[:len(raw)-BindersSize(m.PSKBinders)])
+//
+// replaces those of a message that Append wrote.
+// RFC 8446, Section 4.2.11.2.
+func (m *ClientHello) AppendBinders(b []byte) []byte {
+	w := writer{b: b}
+	m.writeBinders(&w)
+	return w.bytes()
+}
+
 func (m *ClientHello) writePSK(w *writer) {
 	identities := w.open16()
 	for _, id := range m.PSKIdentities {
@@ -374,6 +428,10 @@ func (m *ClientHello) writePSK(w *writer) {
 		w.u32(id.ObfuscatedTicketAge)
 	}
 	w.close16(identities)
+	m.writeBinders(w)
+}
+
+func (m *ClientHello) writeBinders(w *writer) {
 	binders := w.open16()
 	for _, b := range m.PSKBinders {
 		w.vec8(b)

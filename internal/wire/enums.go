@@ -233,6 +233,9 @@ const (
 	GroupFFDHE4096          NamedGroup = 0x0102
 	GroupFFDHE6144          NamedGroup = 0x0103
 	GroupFFDHE8192          NamedGroup = 0x0104
+	GroupMLKEM512           NamedGroup = 0x0200
+	GroupMLKEM768           NamedGroup = 0x0201
+	GroupMLKEM1024          NamedGroup = 0x0202
 	GroupSecP256r1MLKEM768  NamedGroup = 0x11eb
 	GroupX25519MLKEM768     NamedGroup = 0x11ec
 	GroupSecP384r1MLKEM1024 NamedGroup = 0x11ed
@@ -249,6 +252,9 @@ var namedGroupNames = map[NamedGroup]string{
 	GroupFFDHE4096:          "ffdhe4096",
 	GroupFFDHE6144:          "ffdhe6144",
 	GroupFFDHE8192:          "ffdhe8192",
+	GroupMLKEM512:           "MLKEM512",
+	GroupMLKEM768:           "MLKEM768",
+	GroupMLKEM1024:          "MLKEM1024",
 	GroupSecP256r1MLKEM768:  "SecP256r1MLKEM768",
 	GroupX25519MLKEM768:     "X25519MLKEM768",
 	GroupSecP384r1MLKEM1024: "SecP384r1MLKEM1024",
@@ -304,3 +310,25 @@ var signatureSchemeNames = map[SignatureScheme]string{
 }
 
 func (s SignatureScheme) String() string { return name(signatureSchemeNames, s, "SignatureScheme", 4) }
+
+// A ClientCertificateType is a kind of certificate that a server of TLS 1.2
+// asks for. Unknown values survive.
+// RFC 5246, Section 7.4.4.
+type ClientCertificateType uint8
+
+// Client certificate types: those that go with signature_algorithms; the
+// others are of a key exchange that is none of ours.
+// RFC 5246, Section 7.4.4. RFC 8422, Section 5.5.
+const (
+	CertTypeRSASign   ClientCertificateType = 1
+	CertTypeECDSASign ClientCertificateType = 64 // Ed25519 and Ed448 too
+)
+
+var clientCertificateTypeNames = map[ClientCertificateType]string{
+	CertTypeRSASign:   "rsa_sign",
+	CertTypeECDSASign: "ecdsa_sign",
+}
+
+func (t ClientCertificateType) String() string {
+	return name(clientCertificateTypeNames, t, "ClientCertificateType", 2)
+}

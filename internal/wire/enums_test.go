@@ -23,7 +23,17 @@ func TestStrings(t *testing.T) {
 		{GroupP256, "secp256r1"},
 		{NamedGroup(1), "NamedGroup(0x0001)"},
 		{RSAPSSRSAESHA256, "rsa_pss_rsae_sha256"},
+		{RSAPKCS1SHA1, "rsa_pkcs1_sha1"},
+		{ECDSASHA1, "ecdsa_sha1"},
 		{SignatureScheme(0), "SignatureScheme(0x0000)"},
+		{GroupMLKEM512, "MLKEM512"},
+		{GroupMLKEM768, "MLKEM768"},
+		{GroupMLKEM1024, "MLKEM1024"},
+		{TypeServerKeyExchange, "server_key_exchange"},
+		{TLS_FALLBACK_SCSV, "TLS_FALLBACK_SCSV"},
+		{CertTypeECDSASign, "ecdsa_sign"},
+		{ClientCertificateType(2), "ClientCertificateType(0x02)"},
+		{KindNewSessionTicket12, "NewSessionTicket (TLS 1.2)"},
 		{Malformed, "malformed"},
 		{DuplicateExtension, "duplicate extension"},
 		{MisplacedExtension, "misplaced extension"},
@@ -151,6 +161,13 @@ func TestAppendPanics(t *testing.T) {
 	mustPanic(t, func() { (&ClientHello{SessionID: make([]byte, 256)}).Append(nil) })
 	mustPanic(t, func() { (&CertificateVerify{Signature: make([]byte, 1<<16)}).Append(nil) })
 	mustPanic(t, func() { (&Certificate{Entries: []CertificateEntry{{Data: make([]byte, 1<<24)}}}).Append(nil) })
+	mustPanic(t, func() { (&Certificate12{Certificates: [][]byte{make([]byte, 1<<24)}}).Append(nil) })
+	mustPanic(t, func() { (&ServerKeyExchange{Point: make([]byte, 256)}).Append(nil) })
+	mustPanic(t, func() { (&ServerKeyExchange{Point: make([]byte, 256)}).AppendParams(nil) })
+	mustPanic(t, func() { (&ClientKeyExchange{Point: make([]byte, 256)}).Append(nil) })
+	mustPanic(t, func() { (&CertificateRequest12{CertificateTypes: make([]ClientCertificateType, 256)}).Append(nil) })
+	mustPanic(t, func() { (&NewSessionTicket12{Ticket: make([]byte, 1<<16)}).Append(nil) })
+	mustPanic(t, func() { (&ClientHello{PSKBinders: [][]byte{make([]byte, 256)}}).AppendBinders(nil) })
 	mustPanic(t, func() { (&Finished{VerifyData: make([]byte, 1<<24)}).Append(nil) })
 }
 

@@ -38,7 +38,8 @@ func (k ErrorKind) String() string {
 }
 
 // A MessageKind is a message as the codec tells them apart: finer than
-// HandshakeType, since a ServerHello has three forms.
+// HandshakeType, since a ServerHello has three forms, and other messages one in
+// each version.
 type MessageKind uint8
 
 // The messages that this package knows. Those before KindCertificateVerify
@@ -56,21 +57,37 @@ const (
 	KindFinished
 	KindKeyUpdate
 	KindEndOfEarlyData
+	KindHelloRequest
+	KindCertificate12
+	KindCertificateStatus
+	KindServerKeyExchange
+	KindCertificateRequest12
+	KindServerHelloDone
+	KindClientKeyExchange
+	KindNewSessionTicket12
 )
 
 var messageKindNames = [...]string{
-	KindClientHello:         "ClientHello",
-	KindServerHello:         "ServerHello",
-	KindServerHello12:       "ServerHello (TLS 1.2)",
-	KindHelloRetryRequest:   "HelloRetryRequest",
-	KindEncryptedExtensions: "EncryptedExtensions",
-	KindCertificate:         "Certificate",
-	KindCertificateRequest:  "CertificateRequest",
-	KindNewSessionTicket:    "NewSessionTicket",
-	KindCertificateVerify:   "CertificateVerify",
-	KindFinished:            "Finished",
-	KindKeyUpdate:           "KeyUpdate",
-	KindEndOfEarlyData:      "EndOfEarlyData",
+	KindClientHello:          "ClientHello",
+	KindServerHello:          "ServerHello",
+	KindServerHello12:        "ServerHello (TLS 1.2)",
+	KindHelloRetryRequest:    "HelloRetryRequest",
+	KindEncryptedExtensions:  "EncryptedExtensions",
+	KindCertificate:          "Certificate",
+	KindCertificateRequest:   "CertificateRequest",
+	KindNewSessionTicket:     "NewSessionTicket",
+	KindCertificateVerify:    "CertificateVerify",
+	KindFinished:             "Finished",
+	KindKeyUpdate:            "KeyUpdate",
+	KindEndOfEarlyData:       "EndOfEarlyData",
+	KindHelloRequest:         "HelloRequest",
+	KindCertificate12:        "Certificate (TLS 1.2)",
+	KindCertificateStatus:    "CertificateStatus",
+	KindServerKeyExchange:    "ServerKeyExchange",
+	KindCertificateRequest12: "CertificateRequest (TLS 1.2)",
+	KindServerHelloDone:      "ServerHelloDone",
+	KindClientKeyExchange:    "ClientKeyExchange",
+	KindNewSessionTicket12:   "NewSessionTicket (TLS 1.2)",
 }
 
 func (k MessageKind) String() string {

@@ -50,11 +50,13 @@ type ServerHello struct {
 	Cookie           []byte     // a HelloRetryRequest's
 	SelectedIdentity uint16     // may be zero: see Has(ExtPreSharedKey)
 
-	// Only TLS 1.2 has these here.
+	// Only TLS 1.2 has these here. It has as well server_name, status_request,
+	// extended_master_secret and session_ticket, which are empty: see Has.
 	ALPN              []byte
 	ECPointFormats    []byte
 	RenegotiationInfo []byte   // renegotiated_connection
 	SCTs              [][]byte // signed_certificate_timestamp
+	RecordSizeLimit   uint16
 }
 
 // IsHelloRetryRequest reports whether the message is a HelloRetryRequest.
@@ -160,7 +162,7 @@ func (m *ServerHello) readExtension(t ExtensionType, p []byte, in MessageKind) b
 	case ExtSignedCertificateTimestamp:
 		return readList16(&m.SCTs, p)
 	case ExtRecordSizeLimit:
-		return len(p) == 2
+		return readNumber(&m.RecordSizeLimit, p)
 	case ExtServerName, ExtStatusRequest, ExtExtendedMasterSecret, ExtSessionTicket:
 		return len(p) == 0
 	}
@@ -218,5 +220,7 @@ func (m *ServerHello) writeExtension(w *writer, t ExtensionType) {
 		w.vec8(m.RenegotiationInfo)
 	case ExtSignedCertificateTimestamp:
 		writeList16(w, m.SCTs)
+	case ExtRecordSizeLimit:
+		w.u16(m.RecordSizeLimit)
 	}
 }

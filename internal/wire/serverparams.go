@@ -13,6 +13,8 @@ type EncryptedExtensions struct {
 	ALPN            []byte // the protocol chosen
 	ServerNameAck   bool   // server_name is there
 	SupportedGroups []NamedGroup
+	RecordSizeLimit uint16
+	ExpectedTickets uint8 // ticket_request's expected_count; may be zero: see Has
 }
 
 // Has reports whether the message has an extension.
@@ -56,7 +58,10 @@ func (m *EncryptedExtensions) readExtension(t ExtensionType, p []byte) bool {
 	case ExtALPN:
 		return readOneALPN(&m.ALPN, p)
 	case ExtRecordSizeLimit:
-		return len(p) == 2
+		return readNumber(&m.RecordSizeLimit, p)
+	case ExtTicketRequest:
+		s := cryptobyte.String(p)
+		return s.ReadUint8(&m.ExpectedTickets) && s.Empty()
 	case ExtEarlyData:
 		return len(p) == 0
 	}
@@ -81,6 +86,10 @@ func (m *EncryptedExtensions) Append(b []byte) []byte {
 			writeNumbers16(&w, m.SupportedGroups)
 		case x.Type == ExtALPN:
 			writeALPN(&w, m.ALPN)
+		case x.Type == ExtRecordSizeLimit:
+			w.u16(m.RecordSizeLimit)
+		case x.Type == ExtTicketRequest:
+			w.u8(m.ExpectedTickets)
 		}
 		w.close16(data)
 	}

@@ -82,6 +82,12 @@ func (w *writer) u16(v uint16)     { w.b = append(w.b, byte(v>>8), byte(v)) }
 func (w *writer) u32(v uint32)     { w.b = append(w.b, byte(v>>24), byte(v>>16), byte(v>>8), byte(v)) }
 func (w *writer) bytesOf(p []byte) { w.b = append(w.b, p...) }
 
+func (w *writer) zeros(n int) {
+	for range n {
+		w.u8(0)
+	}
+}
+
 func (w *writer) open8() (mark int) {
 	w.b = append(w.b, 0)
 	return len(w.b)
@@ -228,7 +234,6 @@ func readNumbers16[T ~uint16](out *[]T, p []byte) bool {
 
 // readList16 reads opaque vectors, at least one and none of them empty, each
 // with a length of 16 bits and before them all a length of 16 bits, that fill p.
-// A nil out only checks.
 func readList16(out *[][]byte, p []byte) bool {
 	s := cryptobyte.String(p)
 	var list cryptobyte.String
@@ -240,9 +245,7 @@ func readList16(out *[][]byte, p []byte) bool {
 		if !read16(&list, &v, 1) {
 			return false
 		}
-		if out != nil {
-			*out = append(*out, v)
-		}
+		*out = append(*out, v)
 	}
 	return true
 }

@@ -38,12 +38,31 @@ func newMessage(k MessageKind) message {
 		return new(KeyUpdate)
 	case KindEndOfEarlyData:
 		return new(EndOfEarlyData)
+	case KindHelloRequest:
+		return new(HelloRequest)
+	case KindCertificate12:
+		return new(Certificate12)
+	case KindCertificateStatus:
+		return new(CertificateStatus)
+	case KindServerKeyExchange:
+		return new(ServerKeyExchange)
+	case KindCertificateRequest12:
+		return new(CertificateRequest12)
+	case KindServerHelloDone:
+		return new(ServerHelloDone)
+	case KindClientKeyExchange:
+		return new(ClientKeyExchange)
+	case KindNewSessionTicket12:
+		return new(NewSessionTicket12)
 	}
 	panic("no such message")
 }
 
 func allKinds() (kinds []MessageKind) {
-	for k := KindClientHello; k <= KindEndOfEarlyData; k++ {
+	for k := range MessageKind(len(messageKindNames)) {
+		if k == 0 {
+			continue
+		}
 		kinds = append(kinds, k)
 	}
 	return kinds
@@ -145,6 +164,17 @@ func validData(k MessageKind, t ExtensionType) []byte {
 		}
 	case ExtRecordSizeLimit:
 		return unhex("4001")
+	case ExtPadding:
+		return unhex("000000")
+	case ExtSessionTicket:
+		if k == KindClientHello {
+			return unhex("7172")
+		}
+	case ExtTicketRequest:
+		if k == KindClientHello {
+			return unhex("0201")
+		}
+		return unhex("02")
 	case ExtPreSharedKey:
 		if k == KindClientHello {
 			return pskCH
@@ -192,8 +222,20 @@ func fullBody(k MessageKind) []byte {
 		return repeat(0xf1, 32)
 	case KindKeyUpdate:
 		return unhex("01")
-	case KindEndOfEarlyData:
+	case KindEndOfEarlyData, KindHelloRequest, KindServerHelloDone:
 		return nil
+	case KindCertificate12:
+		return vec24(vec24(unhex("c0c1")), vec24(unhex("c2")))
+	case KindCertificateStatus:
+		return cat(unhex("01"), vec24(unhex("0c")))
+	case KindServerKeyExchange:
+		return cat(unhex("03 001d"), vec8(repeat(0xdd, 32)), unhex("0403"), vec16(unhex("5151")))
+	case KindCertificateRequest12:
+		return cat(vec8(unhex("01 40 7f")), vec16(unhex("0403 0804")), vec16(vec16(unhex("30")), vec16(unhex("3100"))))
+	case KindClientKeyExchange:
+		return vec8(repeat(0xdd, 32))
+	case KindNewSessionTicket12:
+		return cat(unhex("00001c20"), vec16(unhex("7171")))
 	}
 	all := [][]byte{ext(0x3a3a, unhex("07"))}
 	var last []byte
@@ -327,12 +369,14 @@ func TestTrailingByte(t *testing.T) {
 func checked(k MessageKind, t ExtensionType) bool {
 	switch t {
 	case ExtMaxFragmentLength, ExtUseSRTP, ExtHeartbeat, ExtClientCertificateType, ExtServerCertificateType,
-		ExtPadding, ExtCompressCertificate, ExtDelegatedCredential, ExtSupportedEKTCiphers, ExtTransparencyInfo,
-		ExtExternalIDHash, ExtExternalSessionID, ExtQUICTransportParameters, ExtTicketRequest,
+		ExtCompressCertificate, ExtDelegatedCredential, ExtSupportedEKTCiphers, ExtTransparencyInfo,
+		ExtExternalIDHash, ExtExternalSessionID, ExtQUICTransportParameters,
 		ExtECHOuterExtensions, ExtEncryptedClientHello:
 		return false
+	case ExtPadding:
+		return false // any length is one
 	case ExtSessionTicket:
-		return k != KindClientHello // there it is the ticket
+		return k != KindClientHello // there it is the ticket, of any length
 	case ExtServerName:
 		return k != KindCertificateRequest
 	case ExtSupportedGroups:

@@ -110,4 +110,4 @@ func checkPure(t *testing.T, path string) {
 }
 
 // pureTime are the names of package time that look at no clock.
-var pureTime = map[string]bool{"Time": true, "Duration": true, "Hour": true, "Second": true}
+var pureTime = map[string]bool{"Time": true, "Duration": true, "Hour": true, "Second": true, "UnixMilli": true}

@@ -1,7 +1,7 @@
 // Package fuzz has the fuzz targets of the module, and their corpora. It holds
 // tests only.
 //
-// There are four families:
+// There are five families:
 //
 //   - FuzzServer, FuzzClient and FuzzAcceptor give a machine the bytes of a peer
 //     as they are. FuzzServerMisled and FuzzClientMisled put it in front of a
@@ -13,6 +13,7 @@
 //   - FuzzDifferentialServer and FuzzDifferentialClient give the same hellos to
 //     crypto/tls. The two may differ only where a listed reason says so.
 //     FuzzDifferentialHandshake runs whole handshakes against it.
+//   - FuzzParseSession reads what caches, stores and tickets hold.
 //
 // With the build tag tlscore_nullcrypto records are not protected, so that what
 // the fuzzer invents gets past the MAC:

@@ -20,6 +20,7 @@ var targets = []string{
 	"FuzzDifferentialServer", "FuzzDifferentialClient", "FuzzDifferentialHandshake",
 	"FuzzClientHello", "FuzzServerHello", "FuzzEncryptedExtensions", "FuzzCertificateRequest", "FuzzCertificate",
 	"FuzzCertificateVerify", "FuzzFinished", "FuzzNewSessionTicket", "FuzzKeyUpdate", "FuzzEndOfEarlyData",
+	"FuzzParseSession",
 }
 
 // TestSeeds writes the seeds with -update. Without, it checks that there are

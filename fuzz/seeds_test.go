@@ -53,6 +53,8 @@ func seedsOf(target string) []seed {
 		return differentialClientSeeds()
 	case "FuzzDifferentialHandshake":
 		return differentialHandshakeSeeds()
+	case "FuzzParseSession":
+		return sessionSeeds()
 	}
 	return codecSeeds(target)
 }

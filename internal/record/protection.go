@@ -10,66 +10,113 @@ import (
 
 // What can be wrong with a protected record. Open returns these values themselves, never wrapped.
 var (
-	// ErrBadMAC means that the record does not authenticate, or is too short to hold a tag: bad_record_mac.
-	// RFC 8446, Section 5.2.
+	// ErrBadMAC means that the record does not authenticate, or is too short to hold a nonce and a tag: bad_record_mac.
+	// RFC 8446, Section 5.2; RFC 5246, Section 6.2.3.3.
 	ErrBadMAC = errors.New("record: authentication failed")
 
-	// ErrInnerOverflow means that content, type and padding together exceed MaxInner bytes: record_overflow.
-	// RFC 8446, Section 5.4.
+	// ErrInnerOverflow means that content, type and padding together exceed MaxInner bytes, or content MaxPlaintext in
+	// TLS 1.2, or what SetMaxInner says: record_overflow. RFC 8446, Section 5.4; RFC 5246, Section 6.2.1.
 	ErrInnerOverflow = errors.New("record: inner plaintext too long")
 
 	// ErrNoContentType means that the plaintext is all zeros, or empty: unexpected_message. RFC 8446, Section 5.4.
 	ErrNoContentType = errors.New("record: no content type")
 
-	// ErrSequence means that the sequence number is used up, as no key change came, or that the key was wiped. RFC 8446, Section 5.3.
+	// ErrSequence means that the sequence number is used up, as no key change came, or that the key was wiped.
+	// RFC 8446, Section 5.3; RFC 5246, Section 6.1.
 	ErrSequence = errors.New("record: sequence number exhausted")
 )
 
-// Protection protects one direction under one key, in the form of TLS 1.3. It must not be copied, and has one user at
-// a time. RFC 8446, Section 5.2.
+// Protection protects one direction under one key, in the form of TLS 1.3 or that of TLS 1.2. It must not be copied,
+// and has one user at a time. RFC 8446, Section 5.2; RFC 5246, Section 6.2.3.3.
 type Protection struct {
-	aead  cipher.AEAD
-	seq   uint64
-	limit uint64
-	max   uint64 // the algorithm's own limit, which limit never exceeds
-	iv    [IVLen]byte
-	nonce [IVLen]byte // of the record at hand; it lives here because a local one would be allocated per record
+	aead     cipher.AEAD
+	seq      uint64
+	limit    uint64
+	iv       [IVLen]byte // in TLS 1.2 with AES-GCM the salt, and zeros behind it
+	nonce    [IVLen]byte // of the record at hand; it lives here because a local one would be allocated per record
+	data     [dataLen12]byte
+	a        AEAD
+	tls12    bool
+	explicit bool // every record carries a part of its nonce
+	maxInner uint16
 }
 
-// New returns the protection by algorithm a under key and iv, which it copies. It fails when their lengths are not the
-// algorithm's, and when the standard library does not allow the algorithm, as in its strict FIPS 140 mode.
+// dataLen12 is the length of the additional data in TLS 1.2: sequence number, type, version, length.
+const dataLen12 = 8 + HeaderLen
+
+// New returns the protection of TLS 1.3 by algorithm a under key and iv, which it copies. It fails when their lengths
+// are not the algorithm's, and when the standard library does not allow the algorithm, as in its strict FIPS 140 mode.
 // RFC 8446, Section 5.3.
 func New(a AEAD, key, iv []byte) (*Protection, error) {
-	if len(key) != a.KeyLen() {
-		return nil, errors.New("record: wrong key length for " + a.String())
+	return newProtection(Protection{a: a}, key, iv, IVLen)
+}
+
+// New12 is New for TLS 1.2, where the iv is a.IV12Len() bytes of the key block. RFC 5288, Section 3; RFC 7905,
+// Section 2.
+func New12(a AEAD, key, iv []byte) (*Protection, error) {
+	return newProtection(Protection{a: a, tls12: true, explicit: a.IV12Len() == saltLenGCM}, key, iv, a.IV12Len())
+}
+
+func newProtection(p Protection, key, iv []byte, ivLen int) (*Protection, error) {
+	if len(key) != p.a.KeyLen() {
+		return nil, errors.New("record: wrong key length for " + p.a.String())
 	}
-	if len(iv) != IVLen {
-		return nil, errors.New("record: wrong iv length for " + a.String())
+	if len(iv) != ivLen {
+		return nil, errors.New("record: wrong iv length for " + p.a.String())
 	}
-	aead, err := newCipher(a, key)
+	aead, err := newCipher(p.a, key)
 	if err != nil {
 		return nil, err
 	}
 	// https://www.rfc-editor.org/rfc/rfc8446#section-5.3
 	// "the first record transmitted under a particular traffic key
 	// MUST use sequence number 0."
-	p := &Protection{aead: aead, seq: 0, limit: a.Limit(), max: a.Limit()}
+	p.aead, p.seq, p.limit = aead, 0, p.a.Limit()
+	p.SetMaxInner(MaxInner)
 	copy(p.iv[:], iv)
-	return p, nil
+	return &p, nil
 }
 
-// nextNonce computes the nonce of the record with the current sequence number. RFC 8446, Section 5.3.
+// Overhead is how many bytes longer a sealed record is than its content, when it has no padding. RFC 8446, Section 5.2;
+// RFC 5246, Section 6.2.3.3.
+func (p *Protection) Overhead() int {
+	switch {
+	case !p.tls12:
+		return Overhead
+	case p.explicit:
+		return HeaderLen + explicitLenGCM + TagLen
+	}
+	return HeaderLen + TagLen
+}
+
+// nextNonce computes the nonce of the record with the current sequence number. With an explicit part, the iv has zeros
+// in its place, and the part becomes the sequence number itself. RFC 8446, Section 5.3; RFC 5288, Section 3; RFC 7905,
+// Section 2.
 func (p *Protection) nextNonce() []byte {
 	copy(p.nonce[:4], p.iv[:4])
 	binary.BigEndian.PutUint64(p.nonce[4:], binary.BigEndian.Uint64(p.iv[4:])^p.seq)
 	return p.nonce[:]
 }
 
+// additionalData computes the additional data of TLS 1.2 for a record with this header and n bytes of content.
+// RFC 5246, Section 6.2.3.3.
+func (p *Protection) additionalData(header []byte, n int) []byte {
+	// https://www.rfc-editor.org/rfc/rfc5246#section-6.2.3.3
+	// "additional_data = seq_num + TLSCompressed.type +
+	// TLSCompressed.version + TLSCompressed.length;"
+	binary.BigEndian.PutUint64(p.data[:8], p.seq)
+	copy(p.data[8:11], header)
+	binary.BigEndian.PutUint16(p.data[11:], uint16(n))
+	return p.data[:]
+}
+
 // Open removes the protection of one whole record, header included. It decrypts in place: content is a part of record,
 // and shares its life. On an error the bytes behind the header are lost, and the sequence number stays.
 //
-// The caller has judged the header: that the type is application_data, and that the length is the record's and within
-// MaxCiphertext. Open itself is safe with any bytes. RFC 8446, Section 5.2.
+// The caller has judged the header: that the length is the record's, and within MaxCiphertext, or MaxCiphertext12 in
+// TLS 1.2; that the type is application_data in TLS 1.3, and in TLS 1.2, where Open returns it, one that may come; and
+// that the version is right in TLS 1.2. Open itself is safe with any bytes. RFC 8446, Section 5.2; RFC 5246,
+// Section 6.2.3.3.
 func (p *Protection) Open(record []byte) (t ContentType, content []byte, err error) {
 	if len(record) < HeaderLen+TagLen {
 		return 0, nil, ErrBadMAC
@@ -79,6 +126,9 @@ func (p *Protection) Open(record []byte) (t ContentType, content []byte, err err
 	// either rekey (Section 4.6.3) or terminate the connection."
 	if p.seq == math.MaxUint64 {
 		return 0, nil, ErrSequence
+	}
+	if p.tls12 {
+		return p.open12(record)
 	}
 	header, body := record[:HeaderLen], record[HeaderLen:]
 	inner, err := p.aead.Open(body[:0], p.nextNonce(), body, header)
@@ -91,7 +141,7 @@ func (p *Protection) Open(record []byte) (t ContentType, content []byte, err err
 	// https://www.rfc-editor.org/rfc/rfc8446#section-5.4
 	// "the full encoded TLSInnerPlaintext MUST NOT exceed 2^14
 	// + 1 octets."
-	if len(inner) > MaxInner {
+	if len(inner) > int(p.maxInner) {
 		return 0, nil, ErrInnerOverflow
 	}
 	inner = trimZeros(inner)
@@ -107,6 +157,36 @@ func (p *Protection) Open(record []byte) (t ContentType, content []byte, err err
 	return ContentType(inner[last]), inner[:last], nil
 }
 
+// open12 is the rest of Open in TLS 1.2. RFC 5246, Section 6.2.3.3.
+func (p *Protection) open12(record []byte) (t ContentType, content []byte, err error) {
+	n := len(record) - p.Overhead()
+	if n < 0 {
+		return 0, nil, ErrBadMAC
+	}
+	nonce, body := p.nextNonce(), record[HeaderLen:]
+	// https://www.rfc-editor.org/rfc/rfc5288#section-3
+	// "It is chosen
+	// by the sender and is carried in each TLS record"
+	if p.explicit {
+		body = body[copy(nonce[saltLenGCM:], body):]
+	}
+	content, err = p.aead.Open(body[:0], nonce, body, p.additionalData(record, n))
+	// https://www.rfc-editor.org/rfc/rfc5246#section-6.2.3.3
+	// "If the decryption fails, a fatal bad_record_mac alert MUST be
+	// generated."
+	if err != nil {
+		return 0, nil, ErrBadMAC
+	}
+	// https://www.rfc-editor.org/rfc/rfc5246#section-6.2.1
+	// "The
+	// length MUST NOT exceed 2^14."
+	if len(content) > int(p.maxInner) {
+		return 0, nil, ErrInnerOverflow
+	}
+	p.seq++
+	return ContentType(record[0]), content, nil
+}
+
 // trimZeros cuts the zeros at the end of b, eight at a time, since a record may be 16 KiB of them.
 // RFC 8446, Section 5.4.
 func trimZeros(b []byte) []byte {
@@ -119,14 +199,20 @@ func trimZeros(b []byte) []byte {
 	return b
 }
 
-// Seal appends one whole protected record to b, Overhead bytes longer than content and without padding. It allocates
+// Seal appends one whole protected record to b, p.Overhead() bytes longer than content and without padding. It allocates
 // only when b has no room for it. Content must not overlap the room behind b's length.
 //
 // The caller has cut content to at most MaxPlaintext bytes, and asked Remaining; Seal panics when it has not.
-// RFC 8446, Section 5.2.
+// RFC 8446, Section 5.2; RFC 5246, Section 6.2.3.3.
 func (p *Protection) Seal(b []byte, t ContentType, content []byte) []byte {
-	if len(content) > MaxPlaintext {
-		panic("record: content longer than a record")
+	return p.SealPadded(b, t, content, 0)
+}
+
+// SealPadded is Seal with pad bytes of padding, which make the record longer by as much. The caller has bounded content
+// and padding together by MaxPlaintext bytes. TLS 1.2 has no padding: there pad is 0. RFC 8446, Section 5.4.
+func (p *Protection) SealPadded(b []byte, t ContentType, content []byte, pad int) []byte {
+	if pad < 0 || pad > MaxPlaintext-len(content) {
+		panic("record: content and padding longer than a record")
 	}
 	// https://www.rfc-editor.org/rfc/rfc9846#section-5.5
 	// "Implementations MUST
@@ -135,26 +221,65 @@ func (p *Protection) Seal(b []byte, t ContentType, content []byte) []byte {
 	if p.Remaining() == 0 {
 		panic("record: key used beyond its limit")
 	}
+	if p.tls12 {
+		if pad != 0 {
+			panic("record: padding in TLS 1.2")
+		}
+		return p.seal12(b, t, content)
+	}
 	start := len(b)
-	b = slices.Grow(b, len(content)+Overhead)
-	b = AppendHeader(b, TypeApplicationData, VersionTLS12, len(content)+1+TagLen)
+	b = slices.Grow(b, len(content)+pad+Overhead)
+	b = AppendHeader(b, TypeApplicationData, VersionTLS12, len(content)+1+pad+TagLen)
 	body := len(b)
 	b = append(b, content...)
 	b = append(b, byte(t))
+	padding := len(b)
+	b = b[:padding+pad]
+	clear(b[padding:])
 	inner := b[body:]
 	p.aead.Seal(inner[:0], p.nextNonce(), inner, b[start:body])
 	p.seq++
 	return b[:len(b)+TagLen]
 }
 
+// seal12 is the rest of Seal in TLS 1.2. RFC 5246, Section 6.2.3.3.
+func (p *Protection) seal12(b []byte, t ContentType, content []byte) []byte {
+	start := len(b)
+	b = slices.Grow(b, len(content)+p.Overhead())
+	b = AppendHeader(b, t, VersionTLS12, len(content)+p.Overhead()-HeaderLen)
+	nonce := p.nextNonce()
+	// https://www.rfc-editor.org/rfc/rfc5288#section-3
+	// "Each value of the nonce_explicit MUST be distinct for each distinct
+	// invocation of the GCM encrypt function for any fixed key."
+	// The sequence number is.
+	if p.explicit {
+		b = append(b, nonce[saltLenGCM:]...)
+	}
+	b = p.aead.Seal(b, nonce, content, p.additionalData(b[start:], len(content)))
+	p.seq++
+	return b
+}
+
+// SetMaxInner lowers the length that Open accepts to n bytes: of content, type and padding together in TLS 1.3, and of
+// content in TLS 1.2. What is longer is ErrInnerOverflow. The version's own limit stays above it, and a negative n is 0.
+// RFC 8449, Section 4.
+func (p *Protection) SetMaxInner(n int) {
+	most := MaxInner
+	if p.tls12 {
+		most = MaxPlaintext
+	}
+	p.maxInner = uint16(max(0, min(n, most)))
+}
+
 // SetLimit lowers the number of records that may be sealed under this key to n, counted from the first one. The
 // algorithm's own limit stays above it. RFC 8446, Section 5.5.
 func (p *Protection) SetLimit(n uint64) {
-	p.limit = min(n, p.max)
+	p.limit = min(n, p.a.Limit())
 }
 
 // Remaining is how many more records may be sealed under this key. The key has to change while some are left, as the
-// KeyUpdate is itself a record under the old key, and so is an alert. RFC 8446, Section 5.5.
+// KeyUpdate is itself a record under the old key, and so is an alert. TLS 1.2 without renegotiation has no way to change
+// it: there the connection has to end. RFC 8446, Section 5.5; RFC 5246, Section 6.1.
 func (p *Protection) Remaining() uint64 {
 	if p.seq >= p.limit {
 		return 0
@@ -171,5 +296,5 @@ func (p *Protection) Seq() uint64 {
 // ErrSequence. The key itself cannot be overwritten: the standard library's cipher holds it in expanded form, without a
 // way to clear it, until the garbage collector reuses that memory.
 func (p *Protection) Wipe() {
-	*p = Protection{seq: math.MaxUint64}
+	*p = Protection{seq: math.MaxUint64, tls12: p.tls12, explicit: p.explicit}
 }

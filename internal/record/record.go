@@ -5,16 +5,17 @@ import (
 	"strconv"
 )
 
-// Lengths of records. RFC 8446, Sections 5.1 and 5.2.
+// Lengths of records. RFC 8446, Sections 5.1 and 5.2; RFC 5246, Sections 6.2.1 and 6.2.3.
 const (
-	HeaderLen     = 5           // type, version and length
-	MaxPlaintext  = 1 << 14     // the content of one record
-	MaxInner      = 1<<14 + 1   // TLSInnerPlaintext: content, type and padding
-	MaxCiphertext = 1<<14 + 256 // the length field of a protected record
+	HeaderLen       = 5            // type, version and length
+	MaxPlaintext    = 1 << 14      // the content of one record
+	MaxInner        = 1<<14 + 1    // TLSInnerPlaintext: content, type and padding
+	MaxCiphertext   = 1<<14 + 256  // the length field of a protected record of TLS 1.3
+	MaxCiphertext12 = 1<<14 + 2048 // the length field of a protected record of TLS 1.2
 )
 
-// VersionTLS12 is the version that every header carries, except where an initial ClientHello uses 0x0301.
-// RFC 8446, Section 5.1.
+// VersionTLS12 is the version that every header carries, in TLS 1.2 and in TLS 1.3, except where an initial ClientHello
+// uses 0x0301. RFC 8446, Section 5.1.
 const VersionTLS12 = 0x0303
 
 // ContentType says which protocol a record carries. Values that have no name here are kept as they came.

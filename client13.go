@@ -2,7 +2,6 @@ package tlscore
 
 import (
 	"bytes"
-	"crypto/ecdh"
 	"crypto/tls"
 	"slices"
 
@@ -10,15 +9,11 @@ import (
 	"tlscore.example/tlscore/internal/wire"
 )
 
-// clientRules13 is the client of TLS 1.3 as a table. RFC 8446, Appendix A.1.
+// clientRules13 is the client of TLS 1.3 as a table, from when the server has chosen
+// that version. RFC 8446, Appendix A.1.
 var clientRules13 = ruleTable{
-	StateClientStart: {
-		{inputStart, clientStart, oneOf(StateWaitServerHello)},
-	},
-	StateWaitServerHello: {
-		{inputServerHello, clientServerHello, oneOf(StateWaitEncryptedExtensions)},
-		{inputHelloRetryRequest, clientHelloRetryRequest, oneOf(StateWaitServerHelloRetry)},
-		{inputChangeCipherSpec, dropChangeCipherSpec, oneOf(StateWaitServerHello)},
+	StateMakeKeyShare: {
+		{inputTask, clientRetryShares, oneOf(StateWaitServerHelloRetry)},
 	},
 	// "If a client receives a second HelloRetryRequest in the same connection
 	// (i.e., where the ClientHello was itself in response to a
@@ -26,8 +21,11 @@ var clientRules13 = ruleTable{
 	// "unexpected_message" alert."
 	// https://www.rfc-editor.org/rfc/rfc8446#section-4.1.4
 	StateWaitServerHelloRetry: {
-		{inputServerHello, clientServerHello, oneOf(StateWaitEncryptedExtensions)},
+		{inputServerHello, clientServerHello, oneOf(StateAgreeKey)},
 		{inputChangeCipherSpec, dropChangeCipherSpec, oneOf(StateWaitServerHelloRetry)},
+	},
+	StateAgreeKey: {
+		{inputTask, clientKeyAgreed, oneOf(StateWaitEncryptedExtensions)},
 	},
 	StateWaitEncryptedExtensions: {
 		{inputEncryptedExtensions, clientEncryptedExtensions, oneOf(StateWaitCertificateOrRequest)},
@@ -35,12 +33,15 @@ var clientRules13 = ruleTable{
 	},
 	StateWaitCertificateOrRequest: {
 		{inputCertificateRequest, clientCertificateRequest, oneOf(StateWaitCertificate)},
-		{inputCertificate, clientCertificate, oneOf(StateWaitCertificateVerify)},
+		{inputCertificate, clientCertificate, oneOf(StateVerifyChain)},
 		{inputChangeCipherSpec, dropChangeCipherSpec, oneOf(StateWaitCertificateOrRequest)},
 	},
 	StateWaitCertificate: {
-		{inputCertificate, clientCertificate, oneOf(StateWaitCertificateVerify)},
+		{inputCertificate, clientCertificate, oneOf(StateVerifyChain)},
 		{inputChangeCipherSpec, dropChangeCipherSpec, oneOf(StateWaitCertificate)},
+	},
+	StateVerifyChain: {
+		{inputTask, clientChainVerified, oneOf(StateWaitCertificateVerify)},
 	},
 	StateWaitCertificateVerify: {
 		{inputCertificateVerify, clientCertificateVerify, oneOf(StateWaitServerFinished)},
@@ -55,123 +56,6 @@ var clientRules13 = ruleTable{
 		{inputKeyUpdate, receiveKeyUpdate, oneOf(StateConnected)},
 		{inputNewSessionTicket, clientNewSessionTicket, oneOf(StateConnected)},
 	},
-}
-
-// clientHandshake is what a client keeps until the handshake is over.
-type clientHandshake struct {
-	handshake
-	hello    wire.ClientHello // as it was sent last
-	helloRaw []byte           // the first one, until the hash is known
-	shares   []*keyShare
-	retry    *retryRequest
-
-	certificateRequested bool
-}
-
-// retryRequest is what a HelloRetryRequest has fixed.
-type retryRequest struct {
-	suite *cipherSuite
-	group tls.CurveID // 0: it only brought a cookie
-}
-
-// clientStart sends the ClientHello.
-func clientStart(m *Machine, _ []byte) (State, error) {
-	c := m.client
-	if err := c.newHello(m.cfg, m.d); err != nil {
-		return 0, err
-	}
-	// The middleboxes are told that a handshake is resumed: before its first
-	// protected record, or its second ClientHello, the client sends a
-	// change_cipher_spec. RFC 8446, Appendix D.4.
-	m.out.owe(!m.cfg.NoMiddleboxCompat)
-	c.helloRaw = bytes.Clone(m.emit(&c.hello))
-	m.out.setVersion(recordVersionInitial)
-	m.flushAnd(func(s *sender) { s.version = recordVersion })
-	return StateWaitServerHello, nil
-}
-
-// newHello fills in the ClientHello.
-func (c *clientHandshake) newHello(cfg *Config, d *derived) error {
-	c.hello = wire.ClientHello{
-		LegacyVersion:      wire.VersionTLS12,
-		CompressionMethods: []byte{0},
-		ServerName:         []byte(d.serverName),
-		SupportedGroups:    convert[wire.NamedGroup](d.groups),
-		// Without signature_algorithms_cert, this list is also the one for the
-		// signatures in certificates.
-		SignatureAlgorithms: convert[wire.SignatureScheme](append(slices.Clone(d.schemes), chainOnlySchemes...)),
-		ALPN:                d.alpn,
-		SupportedVersions:   []wire.Version{wire.VersionTLS13},
-	}
-	for _, s := range d.suites {
-		c.hello.CipherSuites = append(c.hello.CipherSuites, s.id)
-	}
-	if err := c.randomFields(cfg); err != nil {
-		return err
-	}
-	if err := c.newShares(cfg, d.keyShares); err != nil {
-		return err
-	}
-	for _, x := range []struct {
-		t       wire.ExtensionType
-		present bool
-	}{
-		{wire.ExtServerName, d.serverName != ""},
-		{wire.ExtSupportedGroups, true},
-		{wire.ExtSignatureAlgorithms, true},
-		{wire.ExtALPN, len(d.alpn) > 0},
-		{wire.ExtSupportedVersions, true},
-		{wire.ExtKeyShare, true},
-	} {
-		if x.present {
-			c.hello.Extensions = append(c.hello.Extensions, wire.Extension{Type: x.t})
-		}
-	}
-	return nil
-}
-
-func (c *clientHandshake) randomFields(cfg *Config) error {
-	if err := cfg.random(c.hello.Random[:]); err != nil {
-		return err
-	}
-	if cfg.NoMiddleboxCompat {
-		return nil
-	}
-	c.hello.SessionID = make([]byte, 32)
-	return cfg.random(c.hello.SessionID)
-}
-
-// newShares makes a key share for each group. X25519 and its hybrid use one key.
-func (c *clientHandshake) newShares(cfg *Config, groups []tls.CurveID) error {
-	c.shares, c.hello.KeyShares = nil, nil
-	var x25519 *ecdh.PrivateKey
-	for _, id := range groups {
-		onX25519 := groupInfo(id).curve == ecdh.X25519()
-		var scalar *ecdh.PrivateKey
-		if onX25519 {
-			scalar = x25519
-		}
-		share, err := newKeyShare(cfg, id, scalar)
-		if err != nil {
-			return err
-		}
-		if onX25519 {
-			x25519 = share.scalar
-		}
-		c.shares = append(c.shares, share)
-		c.hello.KeyShares = append(c.hello.KeyShares, wire.KeyShare{Group: wire.NamedGroup(id), Data: share.public})
-	}
-	return nil
-}
-
-// share returns our key for the group, or nil.
-func (c *clientHandshake) share(id tls.CurveID) *keyShare {
-	for _, k := range c.shares {
-		if k.id == id {
-			return k
-		}
-	}
-	return nil
 }
 
 // checkServerHello judges what a ServerHello and a HelloRetryRequest have in
@@ -266,7 +150,7 @@ func (c *clientHandshake) checkSolicited(list []wire.Extension) error {
 	return nil
 }
 
-// clientHelloRetryRequest sends the second ClientHello.
+// clientHelloRetryRequest takes the server's wish for a second ClientHello.
 func clientHelloRetryRequest(m *Machine, msg []byte) (State, error) {
 	c := m.client
 	var retry wire.ServerHello
@@ -283,16 +167,12 @@ func clientHelloRetryRequest(m *Machine, msg []byte) (State, error) {
 	if err := c.checkRetry(&retry, m.d); err != nil {
 		return 0, err
 	}
+	m.speak(tls.VersionTLS13)
 	c.retry = &retryRequest{suite: suite, group: tls.CurveID(retry.SelectedGroup)}
 	m.conn.HelloRetryRequest = true
 	c.startTranscript(suite)
 	c.transcript.HelloRetry()
 	c.transcript.Write(msg)
-	if c.retry.group != 0 {
-		if err := c.newShares(m.cfg, []tls.CurveID{c.retry.group}); err != nil {
-			return 0, err
-		}
-	}
 	if retry.Has(wire.ExtCookie) {
 		// "the client MUST copy the contents of the extension received in the
 		// HelloRetryRequest into a "cookie" extension in the new ClientHello."
@@ -300,6 +180,25 @@ func clientHelloRetryRequest(m *Machine, msg []byte) (State, error) {
 		c.hello.Cookie = bytes.Clone(retry.Cookie)
 		c.hello.Extensions = append(c.hello.Extensions, wire.Extension{Type: wire.ExtCookie})
 	}
+	if c.retry.group == 0 {
+		return m.sendSecondHello()
+	}
+	return m.await(StateMakeKeyShare, newSharesTask(m.cfg, []tls.CurveID{c.retry.group}))
+}
+
+// clientRetryShares puts the key share that the server wants into the ClientHello.
+func clientRetryShares(m *Machine, _ []byte) (State, error) {
+	t, err := m.result()
+	if err != nil {
+		return 0, err
+	}
+	m.client.setShares(t.shares)
+	return m.sendSecondHello()
+}
+
+// sendSecondHello sends the ClientHello that answers a HelloRetryRequest.
+func (m *Machine) sendSecondHello() (State, error) {
+	c := m.client
 	// A cookie may be so long that no ClientHello can hold it.
 	if _, ok := c.hello.TryAppend(nil); !ok {
 		return 0, violationf(ReasonMessageTooLarge, "%s of %d bytes", wire.ExtCookie, len(c.hello.Cookie))
@@ -346,7 +245,7 @@ func (c *clientHandshake) startTranscript(suite *cipherSuite) {
 	c.helloRaw = nil
 }
 
-// clientServerHello takes the server's choice and changes to handshake keys.
+// clientServerHello takes the server's choice.
 func clientServerHello(m *Machine, msg []byte) (State, error) {
 	c := m.client
 	var hello wire.ServerHello
@@ -364,25 +263,30 @@ func clientServerHello(m *Machine, msg []byte) (State, error) {
 	if err := m.in.aligned(); err != nil {
 		return 0, err
 	}
-	shared, err := share.shared(hello.KeyShare.Data)
-	if err != nil {
-		return 0, err
-	}
-	defer clear(shared)
+	m.speak(tls.VersionTLS13)
 	if c.retry == nil {
 		c.startTranscript(suite)
 	}
 	c.transcript.Write(msg)
-	m.conn.Version = tls.VersionTLS13
 	m.conn.CipherSuite = uint16(suite.id)
 	m.conn.CurveID = share.id
 	m.conn.ServerName = m.cfg.ServerName
+	return m.await(StateAgreeKey, newAgreeTask(share, hello.KeyShare.Data))
+}
 
-	c.deriveHandshakeSecrets(shared)
-	if err := m.in.install(suite, &c.serverSecret); err != nil {
+// clientKeyAgreed changes to handshake keys.
+func clientKeyAgreed(m *Machine, _ []byte) (State, error) {
+	c := m.client
+	t, err := m.result()
+	if err != nil {
 		return 0, err
 	}
-	if err := m.changeSendingKey(suite, &c.clientSecret); err != nil {
+	defer clear(t.shared)
+	c.deriveHandshakeSecrets(t.shared)
+	if err := m.in.install(c.suite, &c.serverSecret); err != nil {
+		return 0, err
+	}
+	if err := m.changeSendingKey(c.suite, &c.clientSecret); err != nil {
 		return 0, err
 	}
 	c.shares = nil
@@ -505,10 +409,17 @@ func clientCertificate(m *Machine, msg []byte) (State, error) {
 	if err := checkLeafKey(chain[0]); err != nil {
 		return 0, err
 	}
-	if err := m.verifyPeer(chain, raw); err != nil {
+	c.transcript.Write(msg)
+	return m.await(StateVerifyChain, m.newVerifyTask(chain, raw))
+}
+
+// clientChainVerified notes that the server's chain is good.
+func clientChainVerified(m *Machine, _ []byte) (State, error) {
+	t, err := m.result()
+	if err != nil {
 		return 0, err
 	}
-	c.transcript.Write(msg)
+	m.conn.VerifiedChains = t.verified
 	return StateWaitCertificateVerify, nil
 }
 

@@ -85,6 +85,10 @@ type Config struct {
 	// change_cipher_spec that help it past middleboxes. RFC 8446, Appendix D.4.
 	NoMiddleboxCompat bool
 
+	// Tasks are the kinds of tasks that are lifted out of the machine, see [Task].
+	// All others are done inside Step and the answers.
+	Tasks TaskSet
+
 	// Limits bounds what the peer can cause.
 	Limits Limits
 	// Allocator is where the buffers of connections come from; nil means a
@@ -143,6 +147,7 @@ func (c *Config) Clone() *Config {
 		KeyShares:             c.KeyShares,
 		SignatureSchemes:      c.SignatureSchemes,
 		NoMiddleboxCompat:     c.NoMiddleboxCompat,
+		Tasks:                 c.Tasks,
 		Limits:                c.Limits,
 		Allocator:             c.Allocator,
 		Trace:                 c.Trace,

@@ -147,8 +147,8 @@ func TestConfigClone(t *testing.T) {
 			f.SetBool(true)
 		case reflect.String:
 			f.SetString("localhost")
-		case reflect.Uint16:
-			f.SetUint(tls.VersionTLS13)
+		case reflect.Uint8, reflect.Uint16, reflect.Uint32:
+			f.SetUint(uint64(AllTasks))
 		case reflect.Slice:
 			f.Set(reflect.MakeSlice(f.Type(), 0, 1))
 		case reflect.Func:

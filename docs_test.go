@@ -111,15 +111,18 @@ transport, lead to Closed from Connected and to Failed from the states before it
 		name  string
 		rules *ruleTable
 	}{
+		{"The client until the version is known", &clientHelloRules},
 		{"The client of TLS 1.3", &clientRules13},
-		{"The server of TLS 1.3, and the acceptor", &serverRules13},
+		{"The server until the version is known, and the acceptor", &serverHelloRules},
+		{"The server of TLS 1.3", &serverRules13},
 	} {
 		fmt.Fprintf(&b, "## %s\n\n", role.name)
 		b.WriteString("```mermaid\nstateDiagram-v2\n" + diagram(role.rules) + "```\n\n")
 		b.WriteString("| state | input | handler | next |\n|---|---|---|---|\n")
 		for s := range role.rules {
-			for _, r := range role.rules[s] {
-				fmt.Fprintf(&b, "| %s | %s | `%s` | %s |\n", State(s), r.on, handlerName(r), setNames(r.to))
+			for i := range role.rules[s] {
+				r := &role.rules[s][i]
+				fmt.Fprintf(&b, "| %s | %s | `%s` | %s |\n", State(s), r.on, handlerNames[r], setNames(r.to))
 			}
 		}
 		b.WriteString("\n")
@@ -139,14 +142,27 @@ func diagram(rules *ruleTable) string {
 			}
 		}
 	}
-	b.WriteString("    Connected --> Closed: close_notify or the end of the transport\n")
+	if len(rules[StateConnected]) > 0 {
+		b.WriteString("    Connected --> Closed: close_notify or the end of the transport\n")
+	}
 	return b.String()
 }
 
-func handlerName(r rule) string {
-	name := runtime.FuncForPC(reflect.ValueOf(r.do).Pointer()).Name()
-	return name[strings.LastIndexByte(name, '.')+1:]
-}
+// handlerNames are the names of the handlers, by their rules, as they were before
+// the tests began to watch the tables.
+var handlerNames = func() map[*rule]string {
+	names := make(map[*rule]string)
+	for _, table := range ruleTables {
+		for s := range table {
+			for i := range table[s] {
+				r := &table[s][i]
+				name := runtime.FuncForPC(reflect.ValueOf(r.do).Pointer()).Name()
+				names[r] = name[strings.LastIndexByte(name, '.')+1:]
+			}
+		}
+	}
+	return names
+}()
 
 func setNames(set stateSet) string {
 	var names []string

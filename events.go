@@ -25,6 +25,9 @@ const (
 	// EventClientHello comes from an acceptor only: [Machine.ClientHello] shows
 	// what the client wants. Answer with [Machine.Accept] or [Machine.Reject].
 	EventClientHello
+	// EventTask says that a task was lifted out: [Machine.Task] returns it. The
+	// machine waits until [Machine.Done] hands it back.
+	EventTask
 	// EventWritable says that [Machine.Write] may begin: for a client when the
 	// handshake is complete, for a server as soon as it has sent its Finished.
 	// What a server writes before EventHandshakeDone goes to a peer that has not
@@ -46,6 +49,7 @@ var eventNames = [...]string{
 	EventClosed:        "Closed",
 	EventFailed:        "Failed",
 	EventClientHello:   "ClientHello",
+	EventTask:          "Task",
 	EventWritable:      "Writable",
 	EventHandshakeDone: "HandshakeDone",
 	EventData:          "Data",

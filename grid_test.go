@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"tlscore.example/tlscore/internal/record"
@@ -228,7 +229,7 @@ var gridInputs = map[string]func(*rig) string{
 	"ServerHelloDone":      sendsType(wire.TypeServerHelloDone),
 	"CertificateVerify":    sendsMessage(certificateVerifyOf),
 	"ClientKeyExchange":    sendsType(wire.TypeClientKeyExchange),
-	"Finished":             sends(func(r *rig) { r.p.Send(r.p.Finished()) }),
+	"Finished":             sends(sendFinished),
 	"CertificateStatus":    sendsType(wire.TypeCertificateStatus),
 	"KeyUpdate":            sends(func(r *rig) { r.p.SendRecord(record.TypeHandshake, r.p.KeyUpdate(0)) }),
 	"KeyUpdate(requested)": sends(func(r *rig) { r.p.SendRecord(record.TypeHandshake, r.p.KeyUpdate(1)) }),
@@ -308,6 +309,15 @@ func certificateVerifyOf(p *tlstest.Peer) []byte {
 	return p.CertificateVerify()
 }
 
+// sendFinished sends a Finished where the peer can have the keys for it.
+func sendFinished(r *rig) {
+	if r.m.State().task() {
+		r.p.SendRecord(record.TypeHandshake, r.p.Finished())
+		return
+	}
+	r.p.Send(r.p.Finished())
+}
+
 // sendPlainMessage sends a hello in the clear, whatever the keys.
 func sendPlainMessage(r *rig) {
 	if r.p.Epoch() == tlstest.Plaintext {
@@ -385,15 +395,58 @@ func eachCell(t *testing.T, grid string, f func(row, col, want string)) {
 	}
 }
 
+// gridOf is the grid of one role in one version.
+type gridOf struct {
+	name    string
+	grid    string
+	columns map[string]column
+	tables  []ruleSet // whose states the columns are
+	tasks   map[State]func(*testing.T) *rig
+	without []string // rows that the role has no use for
+}
+
+var grids = []gridOf{
+	{"client", clientGrid, clientColumns, []ruleSet{rulesClientHello, rulesClient13}, clientTasks, []string{"ClientHello(no-share)"}},
+	{"server", serverGrid, serverColumns, []ruleSet{rulesServerHello, rulesServer13}, serverTasks, nil},
+}
+
+// rules returns the rules that the state has in the tables of the grid.
+func (g *gridOf) rules(s State) (rules []rule) {
+	for _, set := range g.tables {
+		rules = append(rules, ruleTables[set][s]...)
+	}
+	return rules
+}
+
+// The ways into the states of tasks.
+var clientTasks = map[State]func(*testing.T) *rig{
+	StateMakeKeyShare: func(t *testing.T) *rig {
+		return lifted(newClientRig, TaskKeyExchange)(t).tryBring(StateWaitServerHello)
+	},
+	StateAgreeKey: func(t *testing.T) *rig {
+		r := lifted(newClientRig, TaskKeyExchange)(t).tryBring(StateWaitServerHello)
+		r.done()
+		r.p.Send(r.p.ServerHello())
+		r.run()
+		return r
+	},
+	StateVerifyChain: func(t *testing.T) *rig {
+		return lifted(newClientRig, TaskVerifyChain)(t).tryBring(StateWaitCertificateVerify)
+	},
+}
+
+var serverTasks = map[State]func(*testing.T) *rig{
+	StateChooseCertificate: func(t *testing.T) *rig {
+		return lifted(newServerRig, TaskChooseCertificate)(t).tryBring(StateWaitClientFinished)
+	},
+	StateAgreeKey: func(t *testing.T) *rig {
+		return lifted(newServerRig, TaskKeyExchange)(t).tryBring(StateWaitClientFinished)
+	},
+	StateSign: func(t *testing.T) *rig { return lifted(newServerRig, TaskSign)(t).tryBring(StateWaitClientFinished) },
+}
+
 func TestGrid(t *testing.T) {
-	for _, role := range []struct {
-		name    string
-		grid    string
-		columns map[string]column
-	}{
-		{"client", clientGrid, clientColumns},
-		{"server", serverGrid, serverColumns},
-	} {
+	for _, role := range grids {
 		seen := make(map[string]bool)
 		eachCell(t, role.grid, func(row, col, want string) {
 			t.Run(role.name+"/"+col+"/"+row, func(t *testing.T) {
@@ -418,12 +471,99 @@ func TestGrid(t *testing.T) {
 		})
 		for row := range gridInputs {
 			for col := range role.columns {
-				if !seen[row+" "+col] && !(role.name == "client" && row == "ClientHello(no-share)") {
+				if !seen[row+" "+col] && !slices.Contains(role.without, row) {
 					t.Errorf("%s: no expectation for %s in %s", role.name, row, col)
 				}
 			}
 		}
 	}
+}
+
+// While a task is out, nothing is taken, whatever comes, and the result leads on.
+func TestTaskStates(t *testing.T) {
+	for _, role := range grids {
+		for s := range numStates {
+			if (len(role.rules(s)) > 0 && s.task()) != (role.tasks[s] != nil) {
+				t.Errorf("%s: no way into %v, or one too many", role.name, s)
+			}
+		}
+		for s, bring := range role.tasks {
+			for row, input := range gridInputs {
+				t.Run(fmt.Sprintf("%s/%v/%s", role.name, s, row), func(t *testing.T) {
+					r := bring(t)
+					r.wantState(s)
+					testTaskState(t, r, row, input)
+				})
+			}
+		}
+	}
+}
+
+func testTaskState(t *testing.T, r *rig, row string, input func(*rig) string) {
+	ready := r.m.out.err == nil
+	state, task := r.m.State(), r.m.Task()
+	if task == nil || r.m.Done(nil) != ErrNotWaiting || r.m.Done(new(Task)) != ErrNotWaiting || r.m.Done(task) != ErrTask {
+		t.Fatal("the machine takes what is not the answer to its task")
+	}
+	want := "-"
+	switch row {
+	case "Step", "eof":
+		want = "="
+	case "Accept":
+		want = "Ewait"
+	case "Reject":
+		want = "rj"
+	case "Reject(close_notify)":
+		want = "Eclos"
+	case "Write", "AppendSealed", "call-KeyUpdate":
+		want = "Enot"
+		if ready {
+			want = "="
+		}
+	case "CloseWrite":
+		want = "cn"
+		if ready {
+			want = "="
+		}
+	}
+	if got := input(r); got != want && !(got == "=" && want == "-") {
+		t.Fatalf("got %s (%v), want %s", got, r.m.Err(), want)
+	}
+	task.Run()
+	switch err := r.m.Done(task); {
+	case r.m.State() == StateFailed && reasonOf(r.m.Err()) == ReasonTransportClosed:
+		// The result was taken, and then the end of the transport.
+	case want == "rj" || want == "cn":
+		if err != ErrFailed {
+			t.Errorf("after the failure: %v", err)
+		}
+	case err != nil || r.m.State() == state || r.m.State() == StateFailed:
+		t.Errorf("the result of the task: %v, state %v, %v", err, r.m.State(), r.m.Err())
+	case r.m.Done(task) != ErrNotWaiting:
+		t.Error("a task was taken twice")
+	}
+}
+
+// lifted returns a maker of rigs whose machine has tasks of that kind lifted out.
+func lifted(newRig func(*testing.T, ...func(*Config)) *rig, kind TaskKind) func(*testing.T) *rig {
+	return func(t *testing.T) *rig {
+		return newRig(t, func(c *Config) { c.Tasks = Tasks(kind) })
+	}
+}
+
+// done runs the task that is out, hands it back, and goes on.
+func (r *rig) done() Event {
+	r.Helper()
+	t := r.m.Task()
+	if t == nil {
+		r.Fatalf("no task is out in state %v (%v)", r.m.State(), r.m.Err())
+	}
+	t.Run()
+	if err := r.m.Done(t); err != nil {
+		r.Fatal(err)
+	}
+	ev, _ := r.step(nil)
+	return ev
 }
 
 // testOtherMessages tries all the types that have no name.
@@ -469,22 +609,18 @@ func TestGridIsComplete(t *testing.T) {
 		inputUnknownMessage:      "other-messages",
 	}
 	for in := inputNone + 1; in < numInputs; in++ {
-		if rows[in] == "" {
+		if in != inputTask && rows[in] == "" {
 			t.Errorf("no row for the input %v", in)
 		}
 	}
-	for _, role := range []struct {
-		name    string
-		grid    string
-		rules   *ruleTable
-		columns map[string]column
-	}{
-		{"client", clientGrid, &clientRules13, clientColumns},
-		{"server", serverGrid, &serverRules13, serverColumns},
-	} {
+	for _, role := range grids {
 		want := make(map[string]string)
 		eachCell(t, role.grid, func(row, col, cell string) { want[row+" "+col] = cell })
 		for s := stateNone; s < numStates; s++ {
+			rules := role.rules(s)
+			if s.task() {
+				continue // see TestTaskStates
+			}
 			var name string
 			for col, c := range role.columns {
 				if c.state == s && col != "ACH" {
@@ -492,10 +628,10 @@ func TestGridIsComplete(t *testing.T) {
 				}
 			}
 			ended := s == StateClosed || s == StateFailed || s == StateReleased
-			if (len(role.rules[s]) > 0 || ended) != (name != "") {
-				t.Errorf("%s: state %v has %d rules, and the column %q", role.name, s, len(role.rules[s]), name)
+			if (len(rules) > 0 || ended) != (name != "") {
+				t.Errorf("%s: state %v has %d rules, and the column %q", role.name, s, len(rules), name)
 			}
-			if len(role.rules[s]) == 0 {
+			if len(rules) == 0 {
 				continue
 			}
 			for in, row := range rows {
@@ -503,16 +639,16 @@ func TestGridIsComplete(t *testing.T) {
 				if s == StateClientStart && in != inputStart {
 					continue // the Step that brings the input starts first
 				}
-				rule := role.rules.find(s, in)
+				ruled := slices.ContainsFunc(rules, func(r rule) bool { return r.on == in })
 				accepted := cell != "-" && cell == strings.ToUpper(cell[:1])+cell[1:]
 				switch {
 				case in == inputStart && s != StateClientStart:
 				case in == inputAccept && s != StateWaitAccept:
 				case s == StateWaitAccept && in != inputAccept:
 					// Nothing is taken while an answer is owed.
-				case (rule != nil) != accepted:
-					t.Errorf("%s: %v in %v: the table has a rule: %v; the grid says %q", role.name, in, s, rule != nil, cell)
-				case rule == nil && cell != "um" && cell != "ur":
+				case ruled != accepted:
+					t.Errorf("%s: %v in %v: the table has a rule: %v; the grid says %q", role.name, in, s, ruled, cell)
+				case !ruled && cell != "um" && cell != "ur":
 					t.Errorf("%s: %v in %v has no rule, and the grid says %q", role.name, in, s, cell)
 				}
 			}
@@ -522,65 +658,81 @@ func TestGridIsComplete(t *testing.T) {
 
 // edge is a transition.
 type edge struct {
-	from State
-	on   input
-	to   State
+	table ruleSet
+	from  State
+	on    input
+	to    State
 }
 
-// watch makes a machine note the transitions of its rules.
-func watch(m *Machine, edges map[edge]bool) {
-	table := *m.rules
-	for s := range table {
-		table[s] = slices.Clone(table[s])
-		for i := range table[s] {
-			r := table[s][i]
-			do := r.do
-			table[s][i].do = func(m *Machine, msg []byte) (State, error) {
-				from := m.state
-				to, err := do(m, msg)
-				if err == nil {
-					edges[edge{from, r.on, to}] = true
+// watched has the machines whose transitions are noted, each with its edges.
+var watched sync.Map
+
+// All tables note the transitions of machines that are watched.
+func init() {
+	for set, table := range ruleTables {
+		for s := range table {
+			for i := range table[s] {
+				r := &table[s][i]
+				do := r.do
+				r.do = func(m *Machine, msg []byte) (State, error) {
+					from := m.state
+					to, err := do(m, msg)
+					if edges, ok := watched.Load(m); ok && err == nil {
+						edges.(map[edge]bool)[edge{ruleSet(set), from, r.on, to}] = true
+					}
+					return to, err
 				}
-				return to, err
 			}
 		}
 	}
-	m.rules = &table
+}
+
+// watch makes a machine note the transitions of its rules.
+func watch(m *Machine, edges map[edge]bool) { watched.Store(m, edges) }
+
+// walks lead along every transition that a rule allows.
+var walks = []func(*testing.T, map[edge]bool){
+	walk(newClientRig, StateConnected),
+	walk(newClientRig, StateWaitServerHelloRetry),
+	walk(newClientRig, StateWaitCertificate),
+	walkCookie,
+	walk(newServerRig, StateConnected),
+	walk(newServerRig, StateWaitClientHelloRetry),
+	walkAcceptor(StateWaitClientFinished),
+	walkAcceptor(StateWaitClientHelloRetry),
 }
 
 // Every transition that a rule allows does happen.
 func TestEveryEdge(t *testing.T) {
-	for _, role := range []struct {
-		name  string
-		rules *ruleTable
-		walks []func(*testing.T, map[edge]bool)
-	}{
-		{"client", &clientRules13, []func(*testing.T, map[edge]bool){
-			walk(newClientRig, StateConnected),
-			walk(newClientRig, StateWaitServerHelloRetry),
-			walk(newClientRig, StateWaitCertificate),
-		}},
-		{"server", &serverRules13, []func(*testing.T, map[edge]bool){
-			walk(newServerRig, StateConnected),
-			walk(newServerRig, StateWaitClientHelloRetry),
-			walkAcceptor(StateWaitClientFinished),
-			walkAcceptor(StateWaitClientHelloRetry),
-		}},
-	} {
-		edges := make(map[edge]bool)
-		for _, w := range role.walks {
-			w(t, edges)
-		}
-		for s, rules := range role.rules {
+	edges := make(map[edge]bool)
+	for _, w := range walks {
+		w(t, edges)
+	}
+	for set, table := range ruleTables {
+		for s, rules := range table {
 			for _, r := range rules {
 				for to := range numStates {
-					if e := (edge{State(s), r.on, to}); r.to.has(to) != edges[e] {
-						t.Errorf("%s: %v on %v to %v: in the table %v, seen %v", role.name, e.from, e.on, e.to, r.to.has(to), edges[e])
+					if e := (edge{ruleSet(set), State(s), r.on, to}); r.to.has(to) != edges[e] {
+						t.Errorf("table %d: %v on %v to %v: in the table %v, seen %v", set, e.from, e.on, e.to, r.to.has(to), edges[e])
 					}
 				}
 			}
 		}
 	}
+}
+
+// walkCookie is the way of a client whose server wants a cookie back and no other
+// key share.
+func walkCookie(t *testing.T, edges map[edge]bool) {
+	r := newClientRig(t)
+	watch(r.m, edges)
+	r.bring(StateWaitServerHello)
+	r.p.Cookie = []byte("cookie")
+	r.p.OnHelloRetryRequest = func(hello *wire.ServerHello) {
+		hello.Extensions = tlstest.Extensions(wire.ExtSupportedVersions, wire.ExtCookie)
+	}
+	r.send(r.p.HelloRetryRequest())
+	r.wantState(StateWaitServerHelloRetry)
 }
 
 // walk leads a machine to Connected by way of a state, with a change_cipher_spec
@@ -616,7 +768,7 @@ func finishWalk(r *rig, edges map[edge]bool, via State) {
 	}
 	watch(r.m, edges)
 	ccs := func() {
-		if s := r.m.State(); r.m.rules.find(s, inputChangeCipherSpec) != nil {
+		if s := r.m.State(); r.m.find(inputChangeCipherSpec) != nil {
 			r.p.SendCCS()
 			r.run()
 			r.wantState(s)

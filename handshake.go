@@ -189,44 +189,55 @@ func call(reason Reason, callback func() error) (err error) {
 	return nil
 }
 
-// verifyPeer judges the certificate chain of the peer.
-func (m *Machine) verifyPeer(chain []*x509.Certificate, raw [][]byte) error {
-	if !m.cfg.InsecureSkipVerify {
-		verified, err := m.verifyChain(chain)
-		if err != nil {
-			return err
+// speak goes on with the rules of a version of TLS, which both sides have agreed on.
+func (m *Machine) speak(version uint16) {
+	m.conn.Version = version
+	if m.client != nil {
+		m.rules = rulesClient13
+	} else {
+		m.rules = rulesServer13
+	}
+}
+
+// newVerifyTask judges the certificate chain of the peer.
+func (m *Machine) newVerifyTask(chain []*x509.Certificate, raw [][]byte) *Task {
+	cfg := m.cfg
+	t := &Task{kind: TaskVerifyChain, chain: chain}
+	t.options = x509.VerifyOptions{
+		Roots:         cfg.RootCAs,
+		Intermediates: x509.NewCertPool(),
+		DNSName:       cfg.ServerName,
+	}
+	for _, cert := range chain[1:] {
+		t.options.Intermediates.AddCert(cert)
+	}
+	t.run = func(t *Task) error {
+		if !cfg.InsecureSkipVerify {
+			if err := verifyChain(cfg, t); err != nil {
+				return err
+			}
 		}
-		m.conn.VerifiedChains = verified
+		if verify := cfg.VerifyPeerCertificate; verify != nil {
+			return call(ReasonVerificationRejected, func() error { return verify(raw, t.verified) })
+		}
+		return nil
 	}
-	if verify := m.cfg.VerifyPeerCertificate; verify != nil {
-		return call(ReasonVerificationRejected, func() error {
-			return verify(raw, m.conn.VerifiedChains)
-		})
-	}
-	return nil
+	return t
 }
 
 // verifyChain verifies a server's chain with crypto/x509.
-func (m *Machine) verifyChain(chain []*x509.Certificate) (verified [][]*x509.Certificate, err error) {
-	opts := x509.VerifyOptions{
-		Roots:         m.cfg.RootCAs,
-		Intermediates: x509.NewCertPool(),
-		DNSName:       m.cfg.ServerName,
-	}
+func verifyChain(cfg *Config, t *Task) (err error) {
 	if err := call(ReasonCallbackFailed, func() error {
-		opts.CurrentTime = m.cfg.now()
+		t.options.CurrentTime = cfg.now()
 		return nil
 	}); err != nil {
-		return nil, err
+		return err
 	}
-	for _, cert := range chain[1:] {
-		opts.Intermediates.AddCert(cert)
-	}
-	verified, err = chain[0].Verify(opts)
+	t.verified, err = t.chain[0].Verify(t.options)
 	if err != nil {
-		return nil, &ProtocolError{Reason: certificateReason(err, chain), Err: err}
+		return &ProtocolError{Reason: certificateReason(err, t.chain), Err: err}
 	}
-	return verified, nil
+	return nil
 }
 
 // verifyConnection asks the application whether it wants this connection.

@@ -152,6 +152,27 @@ type keyShare struct {
 	public []byte // as in KeyShareEntry.key_exchange
 }
 
+// newKeyShares makes a key share for each group. X25519 and its hybrid use one key.
+func newKeyShares(cfg *Config, groups []tls.CurveID) (shares []*keyShare, err error) {
+	var x25519 *ecdh.PrivateKey
+	for _, id := range groups {
+		onX25519 := groupInfo(id).curve == ecdh.X25519()
+		var scalar *ecdh.PrivateKey
+		if onX25519 {
+			scalar = x25519
+		}
+		share, err := newKeyShare(cfg, id, scalar)
+		if err != nil {
+			return nil, err
+		}
+		if onX25519 {
+			x25519 = share.scalar
+		}
+		shares = append(shares, share)
+	}
+	return shares, nil
+}
+
 // newKeyShare makes a key for the group. X25519 alone and in the hybrid may be
 // the same key in one ClientHello: scalar is that of an earlier share, or nil.
 //

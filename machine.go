@@ -30,15 +30,15 @@ import (
 // time if a lock was installed with SetLocker; without one, all calls come from
 // one goroutine at a time.
 //
-// The receiving half is Step, EOF, the answers (Accept, Reject), and the getters
-// State, Err, ClientHello, RawClientHello and ConnectionState.
+// The receiving half is Step, EOF, the answers (Accept, Reject, Done), and the getters
+// State, Err, Task, ClientHello, RawClientHello and ConnectionState.
 //
 // The sending half is Write, AppendSealed, SealedLen, KeyUpdate, CloseWrite,
 // SentAlert, Output, AppendOutput and Sent.
 //
 // SetLocker comes before everything else, Release after it.
 type Machine struct {
-	rules *ruleTable
+	rules ruleSet  // which table holds
 	cfg   *Config  // nil in an acceptor until Accept
 	d     *derived // what follows from cfg
 	conn  *negotiated
@@ -47,12 +47,13 @@ type Machine struct {
 	client *clientHandshake // while that is what this machine does
 	server *serverHandshake
 
-	in  *receiver
-	out *sender
-	err error
+	in   *receiver
+	out  *sender
+	task *Task // that is being done
+	err  error
 
 	state     State
-	queue     [3]EventKind // events that are due, oldest first
+	queue     [5]EventKind // events that are due, oldest first
 	queued    uint8        // how many of them
 	sent      bool         // the next event has Queued set
 	truncated bool         // the transport ended without close_notify
@@ -75,7 +76,7 @@ func NewClient(cfg *Config) (*Machine, error) {
 	if cfg.ServerName == "" && !cfg.InsecureSkipVerify {
 		return nil, errors.New("tlscore: config: a client needs ServerName, or InsecureSkipVerify")
 	}
-	m := newMachine(&clientRules13, StateClientStart, &d.limits)
+	m := newMachine(rulesClientHello, StateClientStart, &d.limits)
 	m.configure(cfg, d)
 	m.client = new(clientHandshake)
 	return m, nil
@@ -109,13 +110,13 @@ func NewAcceptor(limits Limits) (*Machine, error) {
 }
 
 func newServer(limits *Limits) *Machine {
-	m := newMachine(&serverRules13, StateWaitClientHello, limits)
+	m := newMachine(rulesServerHello, StateWaitClientHello, limits)
 	m.server = new(serverHandshake)
 	m.hello = new(receivedHello)
 	return m
 }
 
-func newMachine(rules *ruleTable, start State, limits *Limits) *Machine {
+func newMachine(rules ruleSet, start State, limits *Limits) *Machine {
 	m := &Machine{
 		rules: rules,
 		state: start,
@@ -412,7 +413,7 @@ func (m *Machine) Release() {
 	m.out.unlock()
 	m.endReceiving()
 	m.endHandshake()
-	m.hello = nil
+	m.hello, m.task = nil, nil
 	m.queued, m.sent = 0, false
 	if m.err == nil {
 		m.err = ErrReleased
@@ -449,6 +450,7 @@ func (m *Machine) fail(err error) {
 		m.conn.HandshakeComplete = false
 	}
 	m.state = StateFailed
+	m.task = nil
 	m.queued = 0
 	m.endReceiving()
 	m.endHandshake()

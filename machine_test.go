@@ -512,7 +512,7 @@ func TestStrings(t *testing.T) {
 		got  fmt.Stringer
 		want string
 	}{
-		{numStates, "State(17)"}, {EventKind(200), "EventKind(200)"}, {numReasons, fmt.Sprintf("Reason(%d)", numReasons)},
+		{numStates, fmt.Sprintf("State(%d)", numStates)}, {EventKind(200), "EventKind(200)"}, {numReasons, fmt.Sprintf("Reason(%d)", numReasons)},
 		{Alert(200), "alert(200)"}, {AlertProtocolVersion, "protocol_version"},
 		{Event{Kind: EventData, Data: make([]byte, 3), Queued: true}, "Data(3) queued"},
 		{Event{Kind: EventClosed, Truncated: true}, "Closed truncated"},

@@ -184,10 +184,10 @@ func (m *Machine) checkSize(t wire.HandshakeType, size int) error {
 // expects reports whether the state has a rule for a message of this type.
 func (m *Machine) expects(t wire.HandshakeType) bool {
 	in := messageInput(t, nil)
-	if m.rules.find(m.state, in) != nil {
+	if m.find(in) != nil {
 		return true
 	}
-	return in == inputServerHello && m.rules.find(m.state, inputHelloRetryRequest) != nil
+	return in == inputServerHello && m.find(inputHelloRetryRequest) != nil
 }
 
 // tell calls Config.Trace for what was received.

@@ -9,19 +9,21 @@ import (
 	"tlscore.example/tlscore/internal/wire"
 )
 
-// serverRules13 is the server of TLS 1.3 as a table. RFC 8446, Appendix A.2.
-//
-// The acceptor is the same server: it stops in StateWaitAccept on its way.
+// serverRules13 is the server of TLS 1.3 as a table, from when it has chosen that
+// version. RFC 8446, Appendix A.2.
 var serverRules13 = ruleTable{
-	StateWaitClientHello: {
-		{inputClientHello, serverClientHello, oneOf(StateWaitAccept, StateWaitClientHelloRetry, StateWaitClientFinished)},
-	},
-	StateWaitAccept: {
-		{inputAccept, serverAccept, oneOf(StateWaitClientHelloRetry, StateWaitClientFinished)},
-	},
 	StateWaitClientHelloRetry: {
-		{inputClientHello, serverSecondClientHello, oneOf(StateWaitClientFinished)},
+		{inputClientHello, serverSecondClientHello, oneOf(StateChooseCertificate)},
 		{inputChangeCipherSpec, dropChangeCipherSpec, oneOf(StateWaitClientHelloRetry)},
+	},
+	StateChooseCertificate: {
+		{inputTask, serverCertificateChosen, oneOf(StateAgreeKey)},
+	},
+	StateAgreeKey: {
+		{inputTask, serverKeyAgreed, oneOf(StateSign)},
+	},
+	StateSign: {
+		{inputTask, serverSigned, oneOf(StateWaitClientFinished)},
 	},
 	StateWaitClientFinished: {
 		{inputFinished, serverFinished, oneOf(StateConnected)},
@@ -33,47 +35,11 @@ var serverRules13 = ruleTable{
 	},
 }
 
-// serverHandshake is what a server keeps until the handshake is over.
-type serverHandshake struct {
-	handshake
-	group      tls.CurveID
-	credential *credential
-	scheme     *scheme
-	serverName string
-	protocol   []byte // of ALPN; nil without
-	sessionID  []byte
-}
-
-// serverClientHello takes the first ClientHello. A server with a config answers
-// it, an acceptor shows it.
-func serverClientHello(m *Machine, msg []byte) (State, error) {
-	hello := m.hello
-	hello.complete(msg)
-	if err := hello.Parse(hello.message[wire.HeaderLen:]); err != nil {
-		return 0, malformed(err)
-	}
-	hello.parsed = true
-	if err := m.in.aligned(); err != nil {
-		return 0, err
-	}
-	if m.cfg == nil {
-		m.push(EventClientHello)
-		return StateWaitAccept, nil
-	}
-	return serverAccept(m, nil)
-}
-
-// serverAccept answers the ClientHello, now that there is a config.
-func serverAccept(m *Machine, _ []byte) (State, error) {
+// serverHello13 answers the first ClientHello of a client that is to speak TLS 1.3.
+func serverHello13(m *Machine) (State, error) {
 	s, hello := m.server, &m.hello.ClientHello
-	if err := checkClientHello(hello); err != nil {
-		return 0, err
-	}
 	share, err := s.negotiate(m.cfg, m.d, hello)
 	if err != nil {
-		return 0, err
-	}
-	if err := s.chooseCertificate(m.cfg, m.d, m.hello); err != nil {
 		return 0, err
 	}
 	s.transcript = schedule.NewTranscript(s.suite.hash)
@@ -83,7 +49,6 @@ func serverAccept(m *Machine, _ []byte) (State, error) {
 	s.sessionID = hello.SessionID
 	m.out.owe(len(s.sessionID) > 0)
 	m.in.skipEarly = hello.Has(wire.ExtEarlyData)
-	m.conn.Version = tls.VersionTLS13
 	m.conn.CipherSuite = uint16(s.suite.id)
 	m.conn.CurveID = s.group
 	m.conn.ServerName = s.serverName
@@ -93,7 +58,13 @@ func serverAccept(m *Machine, _ []byte) (State, error) {
 		m.sendHelloRetryRequest()
 		return StateWaitClientHelloRetry, nil
 	}
-	return m.sendServerFlight(share)
+	return m.answerHello(share)
+}
+
+// answerHello goes on with a ClientHello that has the key share.
+func (m *Machine) answerHello(share *wire.KeyShare) (State, error) {
+	m.server.share = bytes.Clone(share.Data)
+	return m.await(StateChooseCertificate, m.newCertificateTask())
 }
 
 // checkClientHello judges what does not depend on the config.
@@ -296,42 +267,59 @@ func (s *serverHandshake) chooseProtocol(d *derived, hello *wire.ClientHello) er
 	return violation(ReasonNoApplicationProtocol)
 }
 
-// chooseCertificate finds a certificate chain that suits the client, and the
-// scheme to sign with.
-func (s *serverHandshake) chooseCertificate(cfg *Config, d *derived, hello *receivedHello) error {
+// newCertificateTask asks the application for a certificate.
+func (m *Machine) newCertificateTask() *Task {
+	cfg, info := m.cfg, m.hello.info()
+	ask := cfg.GetCertificate != nil && (len(m.d.certs) == 0 || m.server.serverName != "")
+	return &Task{kind: TaskChooseCertificate, hello: info, run: func(t *Task) error {
+		if !ask {
+			return nil
+		}
+		return call(ReasonCallbackFailed, func() (err error) {
+			t.certificate, err = cfg.GetCertificate(info)
+			return err
+		})
+	}}
+}
+
+// serverCertificateChosen goes on with the key exchange, now that it is known that
+// the client can be served.
+func serverCertificateChosen(m *Machine, _ []byte) (State, error) {
+	s := m.server
+	t, err := m.result()
+	if err != nil {
+		return 0, err
+	}
+	if err := s.useCertificate(m.d, t.certificate, m.hello.SignatureAlgorithms); err != nil {
+		return 0, err
+	}
+	return m.await(StateAgreeKey, newRespondTask(m.cfg, s.group, s.share))
+}
+
+// useCertificate finds the chain that suits the client among ours, or takes the
+// one that the application has chosen, and finds the scheme to sign with. A
+// certificate of the application that cannot be used is its failure.
+func (s *serverHandshake) useCertificate(d *derived, chosen *tls.Certificate, theirs []wire.SignatureScheme) error {
 	candidates := d.certs
-	if cfg.GetCertificate != nil && (len(candidates) == 0 || s.serverName != "") {
-		cred, err := askForCertificate(cfg, hello.info())
-		if err != nil {
+	if chosen != nil {
+		var cred *credential
+		if err := call(ReasonCallbackFailed, func() (err error) {
+			cred, err = newCredential(chosen)
+			return err
+		}); err != nil {
 			return err
 		}
-		if cred != nil {
-			candidates = []*credential{cred}
-		}
+		candidates = []*credential{cred}
 	}
 	if len(candidates) == 0 {
 		return failure(ReasonNoCertificate, nil)
 	}
-	common := commonSchemes(d.schemes, hello.SignatureAlgorithms)
+	common := commonSchemes(d.schemes, theirs)
 	s.credential = chooseCredential(candidates, s.serverName, common)
 	if s.scheme = chooseScheme(common, s.credential); s.scheme == nil {
 		return violation(ReasonNoCommonSignatureScheme)
 	}
 	return nil
-}
-
-// askForCertificate asks the application. A certificate that cannot be used is
-// its failure too.
-func askForCertificate(cfg *Config, info *tls.ClientHelloInfo) (cred *credential, err error) {
-	err = call(ReasonCallbackFailed, func() error {
-		cert, err := cfg.GetCertificate(info)
-		if err != nil || cert == nil {
-			return err
-		}
-		cred, err = newCredential(cert)
-		return err
-	})
-	return cred, err
 }
 
 // commonSchemes returns those of our schemes that the client accepts, once for
@@ -406,7 +394,7 @@ func serverSecondClientHello(m *Machine, msg []byte) (State, error) {
 	}
 	m.in.skipEarly = false
 	m.server.transcript.Write(msg)
-	return m.sendServerFlight(&second.KeyShares[0])
+	return m.answerHello(&second.KeyShares[0])
 }
 
 // checkUnchanged refuses a second ClientHello that differs from the first.
@@ -459,18 +447,32 @@ func skipChangeable(list []wire.Extension) []wire.Extension {
 	return list
 }
 
-// sendServerFlight sends all from ServerHello to Finished. From then on
-// application data may be written.
-func (m *Machine) sendServerFlight(share *wire.KeyShare) (State, error) {
-	if err := m.sendServerHello(share); err != nil {
+// serverKeyAgreed begins the server's flight, up to what has to be signed.
+func serverKeyAgreed(m *Machine, _ []byte) (State, error) {
+	s := m.server
+	t, err := m.result()
+	if err != nil {
 		return 0, err
 	}
-	s := m.server
+	defer clear(t.shared)
+	if err := m.sendServerHello(t.public, t.shared); err != nil {
+		return 0, err
+	}
 	m.emit(s.encryptedExtensions())
 	m.emit(s.credential.message())
-	if err := m.sendCertificateVerify(); err != nil {
+	content := signedContent(serverSignatureContext, s.hash())
+	return m.await(StateSign, newSignTask(m.cfg, s.credential, s.scheme, content))
+}
+
+// serverSigned ends the server's flight. From then on application data may be
+// written.
+func serverSigned(m *Machine, _ []byte) (State, error) {
+	s := m.server
+	signature, err := m.takeSignature()
+	if err != nil {
 		return 0, err
 	}
+	m.emit(&wire.CertificateVerify{Algorithm: wire.SignatureScheme(s.scheme.id), Signature: signature})
 	m.emit(&wire.Finished{VerifyData: s.serverSecret.Finished(nil, s.hash())})
 
 	main := s.secret.Main()
@@ -487,13 +489,8 @@ func (m *Machine) sendServerFlight(share *wire.KeyShare) (State, error) {
 }
 
 // sendServerHello sends ServerHello and changes to handshake keys.
-func (m *Machine) sendServerHello(share *wire.KeyShare) error {
+func (m *Machine) sendServerHello(own, shared []byte) error {
 	s := m.server
-	own, shared, err := groupInfo(s.group).respond(m.cfg, share.Data)
-	if err != nil {
-		return err
-	}
-	defer clear(shared)
 	hello := &wire.ServerHello{
 		LegacyVersion:    wire.VersionTLS12,
 		SessionID:        s.sessionID,
@@ -528,25 +525,6 @@ func (s *serverHandshake) encryptedExtensions() *wire.EncryptedExtensions {
 		ee.Extensions = append(ee.Extensions, wire.Extension{Type: wire.ExtALPN})
 	}
 	return ee
-}
-
-// sendCertificateVerify signs the transcript.
-func (m *Machine) sendCertificateVerify() error {
-	s := m.server
-	content := signedContent(serverSignatureContext, s.hash())
-	verify := &wire.CertificateVerify{Algorithm: wire.SignatureScheme(s.scheme.id)}
-	err := call(ReasonSigningFailed, func() (err error) {
-		verify.Signature, err = s.scheme.sign(s.credential.signer, m.cfg.randomSource(), content)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	if len(verify.Signature) > 1<<16-1 {
-		return failure(ReasonSigningFailed, errSignature)
-	}
-	m.emit(verify)
-	return nil
 }
 
 // serverFinished checks the client's Finished and ends the handshake.

@@ -7,7 +7,7 @@ import (
 )
 
 // State is where a connection stands, in protocol order. The tables in
-// client13.go and server13.go say what each state accepts and where it may
+// clienthello.go, client13.go, client12.go and their like of the server say what each state accepts and where it may
 // lead; docs/state-machine.md is printed from them. RFC 8446, Appendix A.
 type State uint8
 
@@ -15,7 +15,24 @@ type State uint8
 const (
 	stateNone State = iota
 
-	// A client's. RFC 8446, Appendix A.1.
+	// Of both: a task of that kind is being done, see [Task].
+
+	// StateMakeKeyShare: a client's key shares, or the key of a TLS 1.2 server.
+	StateMakeKeyShare
+	// StateAgreeKey: the shared secret of the key exchange.
+	StateAgreeKey
+	// StateVerifyChain: the peer's certificate chain.
+	StateVerifyChain
+	// StateChooseCertificate: the certificate to authenticate with.
+	StateChooseCertificate
+	// StateSign: the signature that proves it.
+	StateSign
+	// StateOpenTicket: the session that the client wants to resume.
+	StateOpenTicket
+	// StateDecideEarlyData: whether early data is accepted.
+	StateDecideEarlyData
+
+	// A client's. RFC 8446, Appendix A.1; those of TLS 1.2: RFC 5246, Section 7.3.
 
 	// StateClientStart: nothing was sent yet, the first Step starts.
 	StateClientStart
@@ -33,7 +50,20 @@ const (
 	StateWaitCertificate
 	// StateWaitCertificateVerify: the server's certificate chain is verified.
 	StateWaitCertificateVerify
-	// StateWaitServerFinished: the server's signature is verified.
+	// StateWaitCertificateStatus: TLS 1.2, the server may send a CertificateStatus.
+	StateWaitCertificateStatus
+	// StateWaitServerKeyExchange: TLS 1.2, the server's certificate chain is verified.
+	StateWaitServerKeyExchange
+	// StateWaitRequestOrHelloDone: TLS 1.2, the server's ServerHelloDone, or before
+	// it its CertificateRequest.
+	StateWaitRequestOrHelloDone
+	// StateWaitServerHelloDone: TLS 1.2, there was a CertificateRequest.
+	StateWaitServerHelloDone
+	// StateWaitNewSessionTicket: TLS 1.2, the server has announced a ticket.
+	StateWaitNewSessionTicket
+	// StateWaitServerChangeCipherSpec: TLS 1.2, the server's Finished comes next.
+	StateWaitServerChangeCipherSpec
+	// StateWaitServerFinished: the server's signature is verified, or its keys have changed.
 	StateWaitServerFinished
 
 	// A server's. RFC 8446, Appendix A.2.
@@ -44,13 +74,38 @@ const (
 	StateWaitAccept
 	// StateWaitClientHelloRetry: HelloRetryRequest was sent.
 	StateWaitClientHelloRetry
-	// StateWaitClientFinished: the server's flight was sent, its Finished last.
+	// StateWaitEndOfEarlyData: the server's flight was sent, and early data comes in.
+	StateWaitEndOfEarlyData
+	// StateWaitClientCertificate: the server's flight was sent, with a
+	// CertificateRequest.
+	StateWaitClientCertificate
+	// StateWaitClientKeyExchange: TLS 1.2, the server's ServerHelloDone was sent.
+	StateWaitClientKeyExchange
+	// StateWaitClientCertificateVerify: the client's certificate chain is verified.
+	StateWaitClientCertificateVerify
+	// StateWaitClientChangeCipherSpec: TLS 1.2, the client's Finished comes next.
+	StateWaitClientChangeCipherSpec
+	// StateWaitClientFinished: the server's flight was sent, its Finished last, or
+	// in TLS 1.2 the client's keys have changed.
 	StateWaitClientFinished
 
 	// Of both.
 
 	// StateConnected: the handshake is complete.
 	StateConnected
+	// StatePostChooseCertificate: a client's task after the handshake, to choose a
+	// certificate.
+	StatePostChooseCertificate
+	// StatePostSign: a client's task after the handshake, to sign.
+	StatePostSign
+	// StatePostVerifyChain: a server's task after the handshake, to verify the
+	// client's chain.
+	StatePostVerifyChain
+	// StateWaitPostCertificateVerify: a server's, the client's chain is verified.
+	StateWaitPostCertificateVerify
+	// StateWaitPostFinished: a server's, the client's signature is verified, or it
+	// has no certificate.
+	StateWaitPostFinished
 	// StateClosed: the receiving direction has ended.
 	StateClosed
 	// StateFailed: the connection has failed. Err says why, and the output ends
@@ -63,23 +118,46 @@ const (
 )
 
 var stateNames = [numStates]string{
-	stateNone:                     "None",
-	StateClientStart:              "ClientStart",
-	StateWaitServerHello:          "WaitServerHello",
-	StateWaitServerHelloRetry:     "WaitServerHelloRetry",
-	StateWaitEncryptedExtensions:  "WaitEncryptedExtensions",
-	StateWaitCertificateOrRequest: "WaitCertificateOrRequest",
-	StateWaitCertificate:          "WaitCertificate",
-	StateWaitCertificateVerify:    "WaitCertificateVerify",
-	StateWaitServerFinished:       "WaitServerFinished",
-	StateWaitClientHello:          "WaitClientHello",
-	StateWaitAccept:               "WaitAccept",
-	StateWaitClientHelloRetry:     "WaitClientHelloRetry",
-	StateWaitClientFinished:       "WaitClientFinished",
-	StateConnected:                "Connected",
-	StateClosed:                   "Closed",
-	StateFailed:                   "Failed",
-	StateReleased:                 "Released",
+	stateNone:                        "None",
+	StateMakeKeyShare:                "MakeKeyShare",
+	StateAgreeKey:                    "AgreeKey",
+	StateVerifyChain:                 "VerifyChain",
+	StateChooseCertificate:           "ChooseCertificate",
+	StateSign:                        "Sign",
+	StateOpenTicket:                  "OpenTicket",
+	StateDecideEarlyData:             "DecideEarlyData",
+	StateClientStart:                 "ClientStart",
+	StateWaitServerHello:             "WaitServerHello",
+	StateWaitServerHelloRetry:        "WaitServerHelloRetry",
+	StateWaitEncryptedExtensions:     "WaitEncryptedExtensions",
+	StateWaitCertificateOrRequest:    "WaitCertificateOrRequest",
+	StateWaitCertificate:             "WaitCertificate",
+	StateWaitCertificateVerify:       "WaitCertificateVerify",
+	StateWaitCertificateStatus:       "WaitCertificateStatus",
+	StateWaitServerKeyExchange:       "WaitServerKeyExchange",
+	StateWaitRequestOrHelloDone:      "WaitRequestOrHelloDone",
+	StateWaitServerHelloDone:         "WaitServerHelloDone",
+	StateWaitNewSessionTicket:        "WaitNewSessionTicket",
+	StateWaitServerChangeCipherSpec:  "WaitServerChangeCipherSpec",
+	StateWaitServerFinished:          "WaitServerFinished",
+	StateWaitClientHello:             "WaitClientHello",
+	StateWaitAccept:                  "WaitAccept",
+	StateWaitClientHelloRetry:        "WaitClientHelloRetry",
+	StateWaitEndOfEarlyData:          "WaitEndOfEarlyData",
+	StateWaitClientCertificate:       "WaitClientCertificate",
+	StateWaitClientKeyExchange:       "WaitClientKeyExchange",
+	StateWaitClientCertificateVerify: "WaitClientCertificateVerify",
+	StateWaitClientChangeCipherSpec:  "WaitClientChangeCipherSpec",
+	StateWaitClientFinished:          "WaitClientFinished",
+	StateConnected:                   "Connected",
+	StatePostChooseCertificate:       "PostChooseCertificate",
+	StatePostSign:                    "PostSign",
+	StatePostVerifyChain:             "PostVerifyChain",
+	StateWaitPostCertificateVerify:   "WaitPostCertificateVerify",
+	StateWaitPostFinished:            "WaitPostFinished",
+	StateClosed:                      "Closed",
+	StateFailed:                      "Failed",
+	StateReleased:                    "Released",
 }
 
 // String returns the name of the constant without its prefix.
@@ -97,7 +175,13 @@ func (s State) live() bool { return s != stateNone && s < StateFailed }
 func (s State) handshaking() bool { return s > stateNone && s < StateConnected }
 
 // waiting reports whether s waits for an answer of the application.
-func (s State) waiting() bool { return s == StateWaitAccept }
+func (s State) waiting() bool { return s == StateWaitAccept || s.task() }
+
+// task reports whether s is that of a task.
+func (s State) task() bool {
+	return s >= StateMakeKeyShare && s <= StateDecideEarlyData ||
+		s >= StatePostChooseCertificate && s <= StatePostVerifyChain
+}
 
 // versionUnknown reports whether s comes before the TLS version is agreed on.
 func (s State) versionUnknown() bool {
@@ -113,6 +197,7 @@ const (
 	inputNone input = iota
 	inputStart
 	inputAccept
+	inputTask // a task has its result
 	inputChangeCipherSpec
 	inputApplicationData
 	inputClientHello
@@ -134,6 +219,7 @@ var inputNames = [numInputs]string{
 	inputNone:                "None",
 	inputStart:               "start",
 	inputAccept:              "Accept",
+	inputTask:                "task",
 	inputChangeCipherSpec:    "change_cipher_spec",
 	inputApplicationData:     "application_data",
 	inputClientHello:         "ClientHello",
@@ -183,7 +269,7 @@ func messageInput(t wire.HandshakeType, body []byte) input {
 }
 
 // stateSet is a set of states.
-type stateSet uint32
+type stateSet uint64
 
 func oneOf(states ...State) stateSet {
 	var set stateSet
@@ -218,15 +304,54 @@ func (t *ruleTable) find(s State, in input) *rule {
 	return nil
 }
 
+// ruleSet names a table of rules: one per role and version, and one per role until
+// the version is known.
+type ruleSet uint8
+
+const (
+	rulesClientHello ruleSet = iota
+	rulesClient13
+	rulesServerHello
+	rulesServer13
+	numRuleSets
+)
+
+// ruleTables are the tables. Handlers name them, since they cannot refer to what
+// refers to them.
+var ruleTables = [numRuleSets]*ruleTable{
+	rulesClientHello: &clientHelloRules,
+	rulesClient13:    &clientRules13,
+	rulesServerHello: &serverHelloRules,
+	rulesServer13:    &serverRules13,
+}
+
+// find returns the rule that the state has for an input, or nil.
+func (m *Machine) find(in input) *rule { return ruleTables[m.rules].find(m.state, in) }
+
 // step gives one input to the rule that the state has for it. It is the only
 // writer of the state in the handshake but for fail, which it ends in when there
 // is no rule or the rule is broken; the ends of a connection (close_notify, the
 // end of the transport, Release) are the same in every state and need no rule.
+//
+// A rule may lead to the state of a task. The task is done at once, unless the
+// application has it lifted out, and its result is the next input.
 func (m *Machine) step(in input, msg []byte) {
-	r := m.rules.find(m.state, in)
+	for m.apply(in, msg) && m.state.task() {
+		if m.lifted(m.task.kind) {
+			m.push(EventTask)
+			return
+		}
+		m.runTask()
+		in, msg = inputTask, nil
+	}
+}
+
+// apply is one step by one rule. It reports whether the connection goes on.
+func (m *Machine) apply(in input, msg []byte) bool {
+	r := m.find(in)
 	if r == nil {
 		m.fail(unexpected(in))
-		return
+		return false
 	}
 	m.busy = true
 	next, err := r.do(m, msg)
@@ -236,13 +361,16 @@ func (m *Machine) step(in input, msg []byte) {
 	}
 	if err != nil {
 		m.fail(err)
-		return
+		return false
 	}
 	if !r.to.has(next) {
 		panic("tlscore: transition not in the table: " + m.state.String() + " to " + next.String())
 	}
 	m.state = next
-	m.flush()
+	if !next.task() { // what it will add belongs to the same flight
+		m.flush()
+	}
+	return true
 }
 
 // unexpected is the error for an input that has no rule.

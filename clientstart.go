@@ -1,0 +1,134 @@
+package tlscore
+
+import (
+	"bytes"
+	"crypto/tls"
+	"slices"
+
+	"tlscore.example/tlscore/internal/wire"
+)
+
+// clientHelloRules is the client as a table until the server has chosen a version.
+var clientHelloRules = ruleTable{
+	StateClientStart: {
+		{inputStart, clientStart, oneOf(StateMakeKeyShare)},
+	},
+	StateMakeKeyShare: {
+		{inputTask, clientSharesMade, oneOf(StateWaitServerHello)},
+	},
+	StateWaitServerHello: {
+		{inputServerHello, clientServerHello, oneOf(StateAgreeKey)},
+		{inputHelloRetryRequest, clientHelloRetryRequest, oneOf(StateMakeKeyShare, StateWaitServerHelloRetry)},
+		{inputChangeCipherSpec, dropChangeCipherSpec, oneOf(StateWaitServerHello)},
+	},
+}
+
+// clientHandshake is what a client keeps until the handshake is over.
+type clientHandshake struct {
+	handshake
+	hello    wire.ClientHello // as it was sent last
+	helloRaw []byte           // the first one, until the hash is known
+	shares   []*keyShare
+	retry    *retryRequest
+
+	certificateRequested bool
+}
+
+// retryRequest is what a HelloRetryRequest has fixed.
+type retryRequest struct {
+	suite *cipherSuite
+	group tls.CurveID // 0: it only brought a cookie
+}
+
+// clientStart begins the ClientHello.
+func clientStart(m *Machine, _ []byte) (State, error) {
+	c := m.client
+	if err := c.newHello(m.cfg, m.d); err != nil {
+		return 0, err
+	}
+	return m.await(StateMakeKeyShare, newSharesTask(m.cfg, m.d.keyShares))
+}
+
+// clientSharesMade sends the ClientHello, now that it has its key shares.
+func clientSharesMade(m *Machine, _ []byte) (State, error) {
+	c := m.client
+	t, err := m.result()
+	if err != nil {
+		return 0, err
+	}
+	c.setShares(t.shares)
+	// The middleboxes are told that a handshake is resumed: before its first
+	// protected record, or its second ClientHello, the client sends a
+	// change_cipher_spec. RFC 8446, Appendix D.4.
+	m.out.owe(!m.cfg.NoMiddleboxCompat)
+	c.helloRaw = bytes.Clone(m.emit(&c.hello))
+	m.out.setVersion(recordVersionInitial)
+	m.flushAnd(func(s *sender) { s.version = recordVersion })
+	return StateWaitServerHello, nil
+}
+
+// newHello fills in the ClientHello.
+func (c *clientHandshake) newHello(cfg *Config, d *derived) error {
+	c.hello = wire.ClientHello{
+		LegacyVersion:      wire.VersionTLS12,
+		CompressionMethods: []byte{0},
+		ServerName:         []byte(d.serverName),
+		SupportedGroups:    convert[wire.NamedGroup](d.groups),
+		// Without signature_algorithms_cert, this list is also the one for the
+		// signatures in certificates.
+		SignatureAlgorithms: convert[wire.SignatureScheme](append(slices.Clone(d.schemes), chainOnlySchemes...)),
+		ALPN:                d.alpn,
+		SupportedVersions:   []wire.Version{wire.VersionTLS13},
+	}
+	for _, s := range d.suites {
+		c.hello.CipherSuites = append(c.hello.CipherSuites, s.id)
+	}
+	if err := c.randomFields(cfg); err != nil {
+		return err
+	}
+	for _, x := range []struct {
+		t       wire.ExtensionType
+		present bool
+	}{
+		{wire.ExtServerName, d.serverName != ""},
+		{wire.ExtSupportedGroups, true},
+		{wire.ExtSignatureAlgorithms, true},
+		{wire.ExtALPN, len(d.alpn) > 0},
+		{wire.ExtSupportedVersions, true},
+		{wire.ExtKeyShare, true},
+	} {
+		if x.present {
+			c.hello.Extensions = append(c.hello.Extensions, wire.Extension{Type: x.t})
+		}
+	}
+	return nil
+}
+
+func (c *clientHandshake) randomFields(cfg *Config) error {
+	if err := cfg.random(c.hello.Random[:]); err != nil {
+		return err
+	}
+	if cfg.NoMiddleboxCompat {
+		return nil
+	}
+	c.hello.SessionID = make([]byte, 32)
+	return cfg.random(c.hello.SessionID)
+}
+
+// setShares puts key shares into the ClientHello.
+func (c *clientHandshake) setShares(shares []*keyShare) {
+	c.shares, c.hello.KeyShares = shares, nil
+	for _, k := range shares {
+		c.hello.KeyShares = append(c.hello.KeyShares, wire.KeyShare{Group: wire.NamedGroup(k.id), Data: k.public})
+	}
+}
+
+// share returns our key for the group, or nil.
+func (c *clientHandshake) share(id tls.CurveID) *keyShare {
+	for _, k := range c.shares {
+		if k.id == id {
+			return k
+		}
+	}
+	return nil
+}

@@ -1,0 +1,348 @@
+package tlscore
+
+import (
+	"crypto"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// TaskKind says what a [Task] does.
+type TaskKind uint8
+
+// The kinds of tasks: what may block, because it asks something outside of the
+// machine, or burns CPU, because it is public-key cryptography.
+const (
+	// TaskChooseCertificate finds the certificate to authenticate with, by
+	// Config.GetCertificate or Config.GetClientCertificate if they are set.
+	TaskChooseCertificate TaskKind = iota + 1
+	// TaskSign signs the handshake with the private key of that certificate.
+	TaskSign
+	// TaskVerifyChain verifies the peer's certificate chain, and then asks
+	// Config.VerifyPeerCertificate.
+	TaskVerifyChain
+	// TaskKeyExchange makes an ephemeral key, or computes the shared secret, or
+	// both.
+	TaskKeyExchange
+	// TaskOpenTicket finds the session that a ticket, or a session id, stands for.
+	TaskOpenTicket
+	// TaskDecideEarlyData decides whether early data is accepted: whether it is
+	// no replay, and whether the application wants it.
+	TaskDecideEarlyData
+
+	numTaskKinds
+)
+
+var taskNames = [numTaskKinds]string{
+	TaskChooseCertificate: "ChooseCertificate",
+	TaskSign:              "Sign",
+	TaskVerifyChain:       "VerifyChain",
+	TaskKeyExchange:       "KeyExchange",
+	TaskOpenTicket:        "OpenTicket",
+	TaskDecideEarlyData:   "DecideEarlyData",
+}
+
+// String returns the name of the kind without its prefix.
+func (k TaskKind) String() string {
+	if k > 0 && k < numTaskKinds {
+		return taskNames[k]
+	}
+	return fmt.Sprintf("TaskKind(%d)", uint8(k))
+}
+
+// TaskSet is a set of kinds of tasks.
+type TaskSet uint8
+
+// AllTasks has every kind.
+const AllTasks TaskSet = 1<<numTaskKinds - 1<<TaskChooseCertificate
+
+// Tasks returns the set of the given kinds.
+func Tasks(kinds ...TaskKind) (set TaskSet) {
+	for _, k := range kinds {
+		set |= 1 << k
+	}
+	return set
+}
+
+// Has reports whether the set has a kind.
+func (s TaskSet) Has(k TaskKind) bool { return s&(1<<k) != 0 }
+
+// Task is a piece of a handshake that was lifted out of the machine, since
+// Config.Tasks has its kind: [EventTask] says that it is there, [Machine.Task]
+// returns it, and the machine waits until [Machine.Done] hands it back. In between
+// it is Run, on any goroutine, or answered by hand with Fail or the Set method
+// of its kind.
+//
+// A task owns copies of what it needs and never touches the machine, so a machine
+// may fail or be released meanwhile; a task that nobody waits for any more is
+// dropped. The methods of one task are not safe for concurrent use.
+type Task struct {
+	kind TaskKind
+	run  func(*Task) error
+	done bool
+	err  error
+
+	// What is asked.
+	hello   *tls.ClientHelloInfo
+	request *tls.CertificateRequestInfo
+	scheme  *scheme
+	signer  crypto.Signer
+	content []byte // to be signed, or a ticket
+	chain   []*x509.Certificate
+	options x509.VerifyOptions
+	early   EarlyDataInfo
+
+	// What is answered.
+	certificate *tls.Certificate
+	signature   []byte
+	verified    [][]*x509.Certificate
+	shares      []*keyShare
+	public      []byte // our key share
+	shared      []byte // the shared secret, wiped by who takes it
+	session     []byte // as in Session.AppendBinary; nil for none
+	accept      bool
+}
+
+// EarlyDataInfo is what Config.AcceptEarlyData is told about a client that wants
+// to send early data. RFC 8446, Section 8.
+type EarlyDataInfo struct {
+	// ServerName and Protocol are what was negotiated, and so those of the session.
+	ServerName, Protocol string
+	// TicketData is the application data of the ticket.
+	TicketData []byte
+	// Fresh says whether Config.ReplayGuard has seen the ClientHello for the
+	// first time; false without a guard.
+	Fresh bool
+}
+
+// ErrTask is what a task fails with that is handed back without an answer, or
+// with an answer of another kind.
+var ErrTask = errors.New("tlscore: the task has no answer")
+
+// Kind says what the task is to do.
+func (t *Task) Kind() TaskKind { return t.kind }
+
+// Run does what the machine would have done by itself. It may block, and it may be
+// called on any goroutine, once, before [Machine.Done]. It does not panic: a panic
+// of a callback becomes the failure of the connection.
+func (t *Task) Run() {
+	if t.done {
+		return
+	}
+	t.done = true
+	defer func() {
+		if r := recover(); r != nil {
+			t.err = failure(ReasonCallbackPanicked, fmt.Errorf("panic: %v", r))
+		}
+	}()
+	t.err = t.run(t)
+}
+
+// answer notes an answer by hand. The first answer counts.
+func (t *Task) answer(kind TaskKind, set func()) {
+	if t.done {
+		return
+	}
+	t.done = true
+	if t.kind != kind {
+		t.err = failure(t.failureReason(), ErrTask)
+		return
+	}
+	set()
+}
+
+// Fail answers that the task cannot be done, or that the peer is refused: the
+// connection fails with the alert that a callback's error in its place would
+// have had, or that of an [AlertError] that err wraps.
+func (t *Task) Fail(err error) {
+	if err == nil {
+		err = ErrTask
+	}
+	t.answer(t.kind, func() { t.err = failure(t.failureReason(), err) })
+}
+
+// failureReason is the reason of a failure that the application decides.
+func (t *Task) failureReason() Reason {
+	switch t.kind {
+	case TaskSign:
+		return ReasonSigningFailed
+	case TaskVerifyChain:
+		return ReasonVerificationRejected
+	case TaskKeyExchange:
+		return ReasonKeyGeneration
+	}
+	return ReasonCallbackFailed
+}
+
+// ClientHello is what a server's [TaskChooseCertificate] is about: what the client
+// wants. It is nil for a client, which see CertificateRequest.
+func (t *Task) ClientHello() *tls.ClientHelloInfo { return t.hello }
+
+// CertificateRequest is what a client's [TaskChooseCertificate] is about: what the
+// server accepts. It is nil for a server.
+func (t *Task) CertificateRequest() *tls.CertificateRequestInfo { return t.request }
+
+// SetCertificate answers [TaskChooseCertificate]. A nil certificate means for a
+// server that Config.Certificates decides, for a client that it has none.
+func (t *Task) SetCertificate(cert *tls.Certificate) {
+	t.answer(TaskChooseCertificate, func() { t.certificate = cert })
+}
+
+// SignatureScheme is the scheme that [TaskSign] signs with.
+func (t *Task) SignatureScheme() tls.SignatureScheme {
+	if t.scheme == nil {
+		return 0
+	}
+	return t.scheme.id
+}
+
+// Signer is the private key that [TaskSign] signs with.
+func (t *Task) Signer() crypto.Signer { return t.signer }
+
+// Message is what [TaskSign] signs: the message, not its hash. It must not be changed.
+func (t *Task) Message() []byte { return t.content }
+
+// SetSignature answers [TaskSign].
+func (t *Task) SetSignature(signature []byte) {
+	t.answer(TaskSign, func() { t.signature = slices.Clone(signature) })
+}
+
+// PeerCertificates is the chain that [TaskVerifyChain] verifies, leaf first. It
+// must not be changed.
+func (t *Task) PeerCertificates() []*x509.Certificate { return t.chain }
+
+// VerifyOptions is how [TaskVerifyChain] would verify it.
+func (t *Task) VerifyOptions() x509.VerifyOptions { return t.options }
+
+// SetVerified answers [TaskVerifyChain]: the chain is good. The chains become those
+// of ConnectionState; Config.VerifyPeerCertificate is not asked.
+func (t *Task) SetVerified(chains [][]*x509.Certificate) {
+	t.answer(TaskVerifyChain, func() { t.verified = chains })
+}
+
+// Ticket is what [TaskOpenTicket] opens: a ticket, or a session id of TLS 1.2. It must
+// not be changed.
+func (t *Task) Ticket() []byte { return t.content }
+
+// SetSession answers [TaskOpenTicket] with what was sealed into the ticket, or nil
+// when it is not one of ours: then the handshake is a full one.
+func (t *Task) SetSession(session []byte) {
+	t.answer(TaskOpenTicket, func() { t.session = slices.Clone(session) })
+}
+
+// EarlyData is what [TaskDecideEarlyData] decides about.
+func (t *Task) EarlyData() EarlyDataInfo { return t.early }
+
+// SetEarlyData answers [TaskDecideEarlyData].
+func (t *Task) SetEarlyData(accept bool) {
+	t.answer(TaskDecideEarlyData, func() { t.accept = accept })
+}
+
+// wipe clears what is secret in a task that nobody waits for.
+func (t *Task) wipe() {
+	clear(t.shared)
+	clear(t.session)
+}
+
+// await makes the machine wait for a task, in a state whose rule takes its
+// result. A handler ends with it; what it still needs of its message is copied by
+// then.
+func (m *Machine) await(s State, t *Task) (State, error) {
+	m.task = t
+	return s, nil
+}
+
+// result takes the task that was awaited. Its failure is that of the handler.
+func (m *Machine) result() (*Task, error) {
+	t := m.task
+	m.task = nil
+	if t.err != nil {
+		t.wipe()
+	}
+	return t, t.err
+}
+
+// lifted reports whether the application runs tasks of this kind.
+func (m *Machine) lifted(k TaskKind) bool { return m.cfg != nil && m.cfg.Tasks.Has(k) }
+
+// runTask runs the task at hand where it stands.
+func (m *Machine) runTask() {
+	m.busy = true
+	m.task.Run()
+	m.busy = false
+}
+
+// Task returns the task that the machine waits for, or nil.
+func (m *Machine) Task() *Task { return m.task }
+
+// Done hands back the task that the machine waits for, after its Run or its
+// answer. When it returns, what follows is in the output: the flight, or the alert if
+// the connection has failed; State tells. An error is misuse and changes nothing:
+// [ErrNotWaiting] when the task is not the one that is awaited, [ErrTask] when it
+// has no answer yet.
+func (m *Machine) Done(t *Task) error {
+	if err := m.answerable(); err != nil {
+		return err
+	}
+	if t == nil || t != m.task || !m.state.task() {
+		return ErrNotWaiting
+	}
+	if !t.done {
+		return ErrTask
+	}
+	m.step(inputTask, nil)
+	return nil
+}
+
+// The makers of tasks. What they are given is copied, or never changes.
+
+// newSharesTask makes a client's key shares for the groups. X25519 and its hybrid
+// use one key.
+func newSharesTask(cfg *Config, groups []tls.CurveID) *Task {
+	return &Task{kind: TaskKeyExchange, run: func(t *Task) (err error) {
+		t.shares, err = newKeyShares(cfg, groups)
+		return err
+	}}
+}
+
+// newAgreeTask computes a client's shared secret from the server's share.
+func newAgreeTask(own *keyShare, server []byte) *Task {
+	server = slices.Clone(server)
+	return &Task{kind: TaskKeyExchange, run: func(t *Task) (err error) {
+		t.shared, err = own.shared(server)
+		return err
+	}}
+}
+
+// newRespondTask makes a server's share and the shared secret.
+func newRespondTask(cfg *Config, group tls.CurveID, client []byte) *Task {
+	client = slices.Clone(client)
+	return &Task{kind: TaskKeyExchange, run: func(t *Task) (err error) {
+		t.public, t.shared, err = groupInfo(group).respond(cfg, client)
+		return err
+	}}
+}
+
+// newSignTask signs content with the key of a credential.
+func newSignTask(cfg *Config, c *credential, s *scheme, content []byte) *Task {
+	return &Task{kind: TaskSign, scheme: s, signer: c.signer, content: content, run: func(t *Task) error {
+		return call(ReasonSigningFailed, func() (err error) {
+			t.signature, err = s.sign(t.signer, cfg.randomSource(), t.content)
+			return err
+		})
+	}}
+}
+
+// maxSignature is the longest signature that a message can hold.
+const maxSignature = 1<<16 - 1
+
+// takeSignature returns the result of a TaskSign.
+func (m *Machine) takeSignature() ([]byte, error) {
+	t, err := m.result()
+	if err == nil && len(t.signature) > maxSignature {
+		err = failure(ReasonSigningFailed, errSignature)
+	}
+	return t.signature, err
+}

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bufio"
 	"bytes"
 	"fmt"
 	"os"
@@ -9,36 +8,56 @@ import (
 	"testing"
 )
 
-// vectors returns the messages of RFC 8448, by kind.
-func vectors(t testing.TB) map[MessageKind][][]byte {
+// A vector is a whole message that others made.
+type vector struct {
+	kind MessageKind
+	raw  []byte
+}
+
+// readVectors returns the messages of a file in testdata, in their order.
+func readVectors(t testing.TB, file string) (list []vector) {
 	t.Helper()
-	f, err := os.Open("testdata/rfc8448.txt")
+	text, err := os.ReadFile("testdata/" + file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
 	kinds := map[string]MessageKind{}
 	for _, k := range allKinds() {
 		kinds[k.String()] = k
 	}
-	found := map[MessageKind][][]byte{}
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		name, digits, _ := strings.Cut(lines.Text(), " ")
-		if name != "#" {
-			found[kinds[name]] = append(found[kinds[name]], unhex(digits))
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "#") {
+			continue
 		}
+		line = strings.TrimSpace(line)
+		at := strings.LastIndex(line, " ")
+		k, ok := kinds[line[:at]]
+		if !ok {
+			t.Fatalf("%s: no message is called %q", file, line[:at])
+		}
+		list = append(list, vector{k, unhex(line[at+1:])})
+	}
+	return list
+}
+
+// vectors returns the messages of RFC 8448, and those of a handshake of TLS
+// 1.2, by kind.
+func vectors(t testing.TB) map[MessageKind][][]byte {
+	t.Helper()
+	found := map[MessageKind][][]byte{}
+	for _, v := range append(readVectors(t, "rfc8448.txt"), readVectors(t, "tls12.txt")...) {
+		found[v.kind] = append(found[v.kind], v.raw)
 	}
 	return found
 }
 
-// The messages of RFC 8448 are read, and written back byte for byte, by one
-// struct per kind.
-func TestRFC8448(t *testing.T) {
+// The messages of RFC 8448 and of a handshake of TLS 1.2 are read, and written
+// back byte for byte, by one struct per kind.
+func TestVectors(t *testing.T) {
 	all := vectors(t)
 	for _, k := range allKinds() {
-		if len(all[k]) == 0 && k != KindServerHello12 && k != KindKeyUpdate && k <= KindEndOfEarlyData {
-			t.Errorf("RFC 8448 has a %v", k)
+		if len(all[k]) == 0 && k != KindKeyUpdate && k != KindHelloRequest {
+			t.Errorf("there should be a %v", k)
 		}
 		m := newMessage(k)
 		for _, raw := range all[k] {

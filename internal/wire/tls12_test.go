@@ -2,8 +2,83 @@ package wire
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/sha256"
+	"crypto/x509"
 	"testing"
 )
+
+// Both signatures of a handshake of crypto/tls verify over what the codec shows
+// of it: the server's over the randoms and Params, the client's over all
+// messages before it, each written from its struct.
+func TestHandshakeOf12(t *testing.T) {
+	var (
+		client  ClientHello
+		server  ServerHello
+		request CertificateRequest12
+		share   ServerKeyExchange
+		answer  ClientKeyExchange
+		verify  CertificateVerify
+		ticket  NewSessionTicket12
+		status  CertificateStatus
+		done    ServerHelloDone
+		chains  []*Certificate12
+
+		transcript []byte
+		messages   = map[MessageKind]message{
+			KindClientHello: &client, KindServerHello12: &server, KindCertificateStatus: &status,
+			KindServerKeyExchange: &share, KindCertificateRequest12: &request, KindServerHelloDone: &done,
+			KindClientKeyExchange: &answer, KindCertificateVerify: &verify, KindNewSessionTicket12: &ticket,
+		}
+	)
+	for _, v := range readVectors(t, "tls12.txt") {
+		m := messages[v.kind]
+		if v.kind == KindCertificate12 {
+			chains = append(chains, new(Certificate12))
+			m = chains[len(chains)-1]
+		}
+		if err := m.Parse(v.raw[HeaderLen:]); err != nil {
+			t.Fatal(err)
+		}
+		forget(m)
+		if v.kind == KindCertificateVerify {
+			wantSignature(t, chains[1], &verify, transcript)
+		}
+		transcript = m.Append(transcript)
+	}
+	params := share.AppendParams(append(client.Random[:], server.Random[:]...))
+	wantSignature(t, chains[0], &CertificateVerify{share.Algorithm, share.Signature}, params)
+
+	if !server.Has(ExtStatusRequest) || !server.Has(ExtExtendedMasterSecret) || !server.Has(ExtSessionTicket) ||
+		server.CipherSuite != TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 || string(server.ALPN) != "h2" {
+		t.Errorf("the server's choice is %s", show(&server))
+	}
+	if share.Group != GroupX25519 || len(share.Point) != 32 || len(answer.Point) != 32 {
+		t.Errorf("the shares are %s, %s", show(&share), show(&answer))
+	}
+	if string(status.OCSPResponse) != "a response" || string(server.SCTs[0]) != "a timestamp" || len(ticket.Ticket) < 100 {
+		t.Errorf("got %s, %q, %s", show(&status), server.SCTs, show(&ticket))
+	}
+	leaf, err := x509.ParseCertificate(chains[1].Certificates[0])
+	if err != nil || len(request.CertificateAuthorities) != 1 ||
+		!bytes.Equal(request.CertificateAuthorities[0], leaf.RawIssuer) || request.CertificateTypes[1] != CertTypeECDSASign {
+		t.Errorf("the request is %s, %v", show(&request), err)
+	}
+}
+
+// wantSignature fails unless v signs p with the key of the chain's first
+// certificate.
+func wantSignature(t *testing.T, chain *Certificate12, v *CertificateVerify, p []byte) {
+	t.Helper()
+	leaf, err := x509.ParseCertificate(chain.Certificates[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := sha256.Sum256(p)
+	if v.Algorithm != ECDSAP256SHA256 || !ecdsa.VerifyASN1(leaf.PublicKey.(*ecdsa.PublicKey), digest[:], v.Signature) {
+		t.Errorf("%v of %d bytes does not verify", v.Algorithm, len(p))
+	}
+}
 
 // The signature of a ServerKeyExchange is made over the parameters as they
 // stand in the message: what Params shows is what AppendParams writes.

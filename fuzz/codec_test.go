@@ -122,7 +122,8 @@ func FuzzClientHello(f *testing.F) {
 		untype(m.Extensions, wire.ExtSupportedGroups, wire.ExtSignatureAlgorithms, wire.ExtSignatureAlgorithmsCert,
 			wire.ExtALPN, wire.ExtSupportedVersions, wire.ExtKeyShare, wire.ExtCookie, wire.ExtPSKKeyExchangeModes,
 			wire.ExtPreSharedKey, wire.ExtECPointFormats, wire.ExtRenegotiationInfo, wire.ExtEarlyData,
-			wire.ExtExtendedMasterSecret, wire.ExtPostHandshakeAuth)
+			wire.ExtExtendedMasterSecret, wire.ExtPostHandshakeAuth, wire.ExtSessionTicket, wire.ExtRecordSizeLimit,
+			wire.ExtCertificateAuthorities, wire.ExtTicketRequest, wire.ExtPadding, wire.ExtSignedCertificateTimestamp)
 		if len(m.ServerName) > 0 {
 			untype(m.Extensions, wire.ExtServerName)
 		}
@@ -132,13 +133,16 @@ func FuzzClientHello(f *testing.F) {
 func FuzzServerHello(f *testing.F) {
 	fuzzCodec(f, wire.TypeServerHello, func(m *wire.ServerHello) {
 		untype(m.Extensions, wire.ExtSupportedVersions, wire.ExtKeyShare, wire.ExtCookie, wire.ExtPreSharedKey,
-			wire.ExtALPN, wire.ExtECPointFormats, wire.ExtRenegotiationInfo, wire.ExtSignedCertificateTimestamp)
+			wire.ExtALPN, wire.ExtECPointFormats, wire.ExtRenegotiationInfo, wire.ExtSignedCertificateTimestamp,
+			wire.ExtRecordSizeLimit, wire.ExtServerName, wire.ExtStatusRequest, wire.ExtExtendedMasterSecret,
+			wire.ExtSessionTicket)
 	})
 }
 
 func FuzzEncryptedExtensions(f *testing.F) {
 	fuzzCodec(f, wire.TypeEncryptedExtensions, func(m *wire.EncryptedExtensions) {
-		untype(m.Extensions, wire.ExtServerName, wire.ExtALPN, wire.ExtSupportedGroups, wire.ExtEarlyData)
+		untype(m.Extensions, wire.ExtServerName, wire.ExtALPN, wire.ExtSupportedGroups, wire.ExtEarlyData,
+			wire.ExtRecordSizeLimit, wire.ExtTicketRequest)
 	})
 }
 
@@ -168,6 +172,38 @@ func FuzzNewSessionTicket(f *testing.F) {
 
 func FuzzKeyUpdate(f *testing.F) {
 	fuzzCodec[wire.KeyUpdate](f, wire.TypeKeyUpdate, nil)
+}
+
+func FuzzHelloRequest(f *testing.F) {
+	fuzzCodec[wire.HelloRequest](f, wire.TypeHelloRequest, nil)
+}
+
+func FuzzCertificate12(f *testing.F) {
+	fuzzCodec[wire.Certificate12](f, wire.TypeCertificate, nil)
+}
+
+func FuzzCertificateStatus(f *testing.F) {
+	fuzzCodec[wire.CertificateStatus](f, wire.TypeCertificateStatus, nil)
+}
+
+func FuzzServerKeyExchange(f *testing.F) {
+	fuzzCodec[wire.ServerKeyExchange](f, wire.TypeServerKeyExchange, nil)
+}
+
+func FuzzCertificateRequest12(f *testing.F) {
+	fuzzCodec[wire.CertificateRequest12](f, wire.TypeCertificateRequest, nil)
+}
+
+func FuzzServerHelloDone(f *testing.F) {
+	fuzzCodec[wire.ServerHelloDone](f, wire.TypeServerHelloDone, nil)
+}
+
+func FuzzClientKeyExchange(f *testing.F) {
+	fuzzCodec[wire.ClientKeyExchange](f, wire.TypeClientKeyExchange, nil)
+}
+
+func FuzzNewSessionTicket12(f *testing.F) {
+	fuzzCodec[wire.NewSessionTicket12](f, wire.TypeNewSessionTicket, nil)
 }
 
 func FuzzEndOfEarlyData(f *testing.F) {

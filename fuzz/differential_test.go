@@ -475,6 +475,7 @@ var helloChanges = map[string]func(*wire.ClientHello){
 	"master-secret-long":     func(h *wire.ClientHello) { with(h, wire.ExtExtendedMasterSecret, "x") },
 	"timestamp-long":         func(h *wire.ClientHello) { with(h, wire.ExtSignedCertificateTimestamp, "x") },
 	"record-size":            func(h *wire.ClientHello) { with(h, wire.ExtRecordSizeLimit, "x") },
+	"ticket-request":         func(h *wire.ClientHello) { with(h, wire.ExtTicketRequest, "\x02") },
 	"authorities":            func(h *wire.ClientHello) { with(h, wire.ExtCertificateAuthorities, "\x00\x00") },
 	"post-auth-long":         func(h *wire.ClientHello) { with(h, wire.ExtPostHandshakeAuth, "x") },
 	"oid-filters":            func(h *wire.ClientHello) { with(h, wire.ExtOIDFilters, "\x00\x00") },

@@ -20,6 +20,8 @@ var targets = []string{
 	"FuzzDifferentialServer", "FuzzDifferentialClient", "FuzzDifferentialHandshake",
 	"FuzzClientHello", "FuzzServerHello", "FuzzEncryptedExtensions", "FuzzCertificateRequest", "FuzzCertificate",
 	"FuzzCertificateVerify", "FuzzFinished", "FuzzNewSessionTicket", "FuzzKeyUpdate", "FuzzEndOfEarlyData",
+	"FuzzHelloRequest", "FuzzCertificate12", "FuzzCertificateStatus", "FuzzServerKeyExchange", "FuzzCertificateRequest12",
+	"FuzzServerHelloDone", "FuzzClientKeyExchange", "FuzzNewSessionTicket12",
 	"FuzzParseSession",
 }
 

@@ -71,6 +71,7 @@ var serverReasons = []listedReason{
 	{"we parse server_name of other types, once each; RFC 6066, Section 3", malformedIn(wire.ExtServerName)},
 	{"we parse the responders of status_request; RFC 6066, Section 8", malformedIn(wire.ExtStatusRequest)},
 	{"we parse record_size_limit; RFC 8449, Section 4", malformedIn(wire.ExtRecordSizeLimit)},
+	{"we parse ticket_request; RFC 9149, Section 3", malformedIn(wire.ExtTicketRequest)},
 	{"we parse certificate_authorities; RFC 8446, Section 4.2.4", malformedIn(wire.ExtCertificateAuthorities)},
 	{"we parse post_handshake_auth; RFC 8446, Section 4.2.6", malformedIn(wire.ExtPostHandshakeAuth)},
 	{"we want a mode in psk_key_exchange_modes; RFC 8446, Section 4.2.9", malformedIn(wire.ExtPSKKeyExchangeModes)},

@@ -326,6 +326,9 @@ func codecSeeds(target string) (list []seed) {
 	for i, msg := range sampleMessages() {
 		add(fmt.Sprint("sample", i), msg)
 	}
+	for i, msg := range sampleMessages12()[target] {
+		list = append(list, seed{fmt.Sprint("sample", i), [][]byte{msg[wire.HeaderLen:]}})
+	}
 	return list
 }
 

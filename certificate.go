@@ -18,6 +18,15 @@ type credential struct {
 	cert   *tls.Certificate
 	leaf   *x509.Certificate
 	signer crypto.Signer
+	// chain has the facts that the choice among several credentials needs. It is
+	// empty in one that the application has chosen.
+	chain []chainFacts
+}
+
+// chainFacts is what is known about a certificate of a chain.
+type chainFacts struct {
+	issuer []byte              // its distinguished name in DER
+	scheme tls.SignatureScheme // that it is signed with; 0 for what signs itself
 }
 
 // newCredential checks that a certificate can be used at all.
@@ -40,6 +49,12 @@ func newCredential(cert *tls.Certificate) (*credential, error) {
 	if public, ok := leaf.PublicKey.(publicKey); !ok || !public.Equal(signer.Public()) {
 		return nil, errors.New("the private key does not belong to the certificate")
 	}
+	// "The certificate MUST allow the key to be used for signing (i.e., the
+	// digitalSignature bit MUST be set if the Key Usage extension is present)"
+	// https://www.rfc-editor.org/rfc/rfc8446#section-4.4.2.2
+	if !maySign(leaf) {
+		return nil, errors.New("the key usage of the certificate forbids signatures")
+	}
 	total := 0
 	for _, der := range cert.Certificate {
 		total += len(der) + 5 // a length of 3 bytes, empty extensions
@@ -50,8 +65,101 @@ func newCredential(cert *tls.Certificate) (*credential, error) {
 	return &credential{cert: cert, leaf: leaf, signer: signer}, nil
 }
 
-// maxCertificateList is the longest certificate_list. RFC 8446, Section 4.4.2.
-const maxCertificateList = 1<<24 - 1 - 4
+// maxCertificateList is the longest certificate_list, less the extensions of its
+// first entry. RFC 8446, Section 4.4.2.
+const maxCertificateList = 1<<24 - 1 - 4 - 1<<16
+
+// newConfiguredCredential is newCredential for one of several, among which the
+// handshake chooses. What cannot be parsed behind the leaf has no facts; whether
+// it is of use is the peer's to judge.
+func newConfiguredCredential(cert *tls.Certificate) (*credential, error) {
+	c, err := newCredential(cert)
+	if err != nil {
+		return nil, err
+	}
+	c.chain = make([]chainFacts, 0, len(cert.Certificate))
+	for i, der := range cert.Certificate {
+		parsed := c.leaf
+		if i > 0 {
+			if parsed, err = x509.ParseCertificate(der); err != nil {
+				continue
+			}
+		}
+		c.chain = append(c.chain, chainFacts{issuer: parsed.RawIssuer, scheme: signedWith(parsed)})
+	}
+	return c, nil
+}
+
+// issuedByAny reports whether a certificate of the chain is issued by one of the
+// authorities.
+func (c *credential) issuedByAny(authorities [][]byte) bool {
+	return slices.ContainsFunc(c.chain, func(f chainFacts) bool {
+		return slices.ContainsFunc(authorities, func(name []byte) bool { return bytes.Equal(name, f.issuer) })
+	})
+}
+
+// signedWithAny reports whether the chain can be verified with those schemes.
+//
+//	"Certificates that are self-signed or certificates that are expected to be
+//	trust anchors are not validated as part of the chain and therefore MAY be
+//	signed with any algorithm."
+//
+// https://www.rfc-editor.org/rfc/rfc8446#section-4.4.2.2
+func (c *credential) signedWithAny(schemes []wire.SignatureScheme) bool {
+	return !slices.ContainsFunc(c.chain, func(f chainFacts) bool {
+		return f.scheme != 0 && !slices.Contains(schemes, wire.SignatureScheme(f.scheme))
+	})
+}
+
+// certificateSignatures maps what crypto/x509 calls a certificate's signature to
+// the schemes. The curve of an issuer's ECDSA key is not looked at.
+var certificateSignatures = map[x509.SignatureAlgorithm]tls.SignatureScheme{
+	x509.SHA1WithRSA:      tls.PKCS1WithSHA1,
+	x509.SHA256WithRSA:    tls.PKCS1WithSHA256,
+	x509.SHA384WithRSA:    tls.PKCS1WithSHA384,
+	x509.SHA512WithRSA:    tls.PKCS1WithSHA512,
+	x509.SHA256WithRSAPSS: tls.PSSWithSHA256,
+	x509.SHA384WithRSAPSS: tls.PSSWithSHA384,
+	x509.SHA512WithRSAPSS: tls.PSSWithSHA512,
+	x509.ECDSAWithSHA1:    tls.ECDSAWithSHA1,
+	x509.ECDSAWithSHA256:  tls.ECDSAWithP256AndSHA256,
+	x509.ECDSAWithSHA384:  tls.ECDSAWithP384AndSHA384,
+	x509.ECDSAWithSHA512:  tls.ECDSAWithP521AndSHA512,
+	x509.PureEd25519:      tls.Ed25519,
+}
+
+// unknownScheme stands for signatures that no scheme stands for. It is of the
+// private range, and nobody offers it.
+const unknownScheme tls.SignatureScheme = 0xffff
+
+// signedWith returns the scheme that a certificate is signed with, or 0 when it
+// signs itself.
+func signedWith(cert *x509.Certificate) tls.SignatureScheme {
+	if bytes.Equal(cert.RawSubject, cert.RawIssuer) {
+		return 0
+	}
+	if s, ok := certificateSignatures[cert.SignatureAlgorithm]; ok {
+		return s
+	}
+	return unknownScheme
+}
+
+// maySign reports whether the key usage of a certificate, if it has any, allows
+// signatures. RFC 5280, Section 4.2.1.3.
+func maySign(cert *x509.Certificate) bool {
+	return cert.KeyUsage&x509.KeyUsageDigitalSignature != 0 || !hasKeyUsage(cert)
+}
+
+// hasKeyUsage reports whether the certificate has the extension: one without any
+// bit cannot be told from none by the field.
+func hasKeyUsage(cert *x509.Certificate) bool {
+	for i := range cert.Extensions {
+		if cert.Extensions[i].Id.String() == "2.5.29.15" {
+			return true
+		}
+	}
+	return false
+}
 
 // allows reports whether the application lets the key sign with the scheme.
 func (c *credential) allows(id tls.SignatureScheme) bool {
@@ -88,14 +196,20 @@ func parseChain(raw [][]byte) ([]*x509.Certificate, error) {
 	return chain, nil
 }
 
-// checkLeafKey refuses keys that no signature scheme of TLS 1.3 suits.
-func checkLeafKey(leaf *x509.Certificate) error {
-	for i := range schemes {
-		if schemes[i].suits(leaf.PublicKey) {
-			return nil
-		}
+// checkLeaf refuses end-entity certificates whose key cannot have signed a
+// handshake of that version.
+func checkLeaf(version uint16, leaf *x509.Certificate) error {
+	usable := slices.ContainsFunc(schemes, func(s scheme) bool { return s.usable(version, leaf.PublicKey) })
+	if !usable {
+		return violationf(ReasonUnsupportedCertificate, "%s", leaf.PublicKeyAlgorithm)
 	}
-	return violationf(ReasonUnsupportedCertificate, "%s", leaf.PublicKeyAlgorithm)
+	// "The certificate MUST allow the key to be used for signing (i.e., the
+	// digitalSignature bit MUST be set if the Key Usage extension is present)"
+	// https://www.rfc-editor.org/rfc/rfc8446#section-4.4.2.2
+	if !maySign(leaf) {
+		return violationf(ReasonCertificateUsage, "the key may not be used for signatures")
+	}
+	return nil
 }
 
 // signedWithMD5 reports whether a certificate depends on MD5. That of a root, which

@@ -406,7 +406,7 @@ func clientCertificate(m *Machine, msg []byte) (State, error) {
 		return 0, err
 	}
 	m.conn.PeerCertificates = chain
-	if err := checkLeafKey(chain[0]); err != nil {
+	if err := checkLeaf(tls.VersionTLS13, chain[0]); err != nil {
 		return 0, err
 	}
 	c.transcript.Write(msg)

@@ -76,6 +76,20 @@ func (h *receivedHello) complete(msg []byte) {
 	h.message = slices.Clone(msg)
 }
 
+// certificateSchemes returns what the client accepts inside certificates.
+//
+//	"If no "signature_algorithms_cert" extension is present, then the
+//	"signature_algorithms" extension also applies to signatures appearing in
+//	certificates."
+//
+// https://www.rfc-editor.org/rfc/rfc8446#section-4.2.3
+func (h *receivedHello) certificateSchemes() []wire.SignatureScheme {
+	if h.Has(wire.ExtSignatureAlgorithmsCert) {
+		return h.SignatureAlgorithmsCert
+	}
+	return h.SignatureAlgorithms
+}
+
 func (h *receivedHello) public() *ClientHello {
 	return &ClientHello{
 		LegacyVersion:        uint16(h.LegacyVersion),

@@ -3,7 +3,6 @@ package tlscore
 import (
 	"bytes"
 	"crypto/tls"
-	"slices"
 
 	"tlscore.example/tlscore/internal/wire"
 )
@@ -76,7 +75,7 @@ func (c *clientHandshake) newHello(cfg *Config, d *derived) error {
 		SupportedGroups:    convert[wire.NamedGroup](d.groups),
 		// Without signature_algorithms_cert, this list is also the one for the
 		// signatures in certificates.
-		SignatureAlgorithms: convert[wire.SignatureScheme](append(slices.Clone(d.schemes), chainOnlySchemes...)),
+		SignatureAlgorithms: convert[wire.SignatureScheme](certificateSchemes(d.schemes)),
 		ALPN:                d.alpn,
 		SupportedVersions:   []wire.Version{wire.VersionTLS13},
 	}

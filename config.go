@@ -246,20 +246,9 @@ func (c *Config) deriveGroups(d *derived) error {
 	return firstDuplicate("KeyShares", d.keyShares)
 }
 
-func (c *Config) deriveSchemes(d *derived) error {
-	d.schemes = c.SignatureSchemes
-	if d.schemes == nil {
-		d.schemes = supportedSchemes
-	}
-	if len(d.schemes) == 0 {
-		return errors.New("SignatureSchemes is empty")
-	}
-	for _, s := range d.schemes {
-		if schemeInfo(s) == nil {
-			return fmt.Errorf("signature scheme %s is not supported in TLS 1.3", s)
-		}
-	}
-	return firstDuplicate("SignatureSchemes", d.schemes)
+func (c *Config) deriveSchemes(d *derived) (err error) {
+	d.schemes, err = configuredSchemes(c.SignatureSchemes, []uint16{tls.VersionTLS13})
+	return err
 }
 
 func (c *Config) deriveNames(d *derived) error {
@@ -294,7 +283,7 @@ func (c *Config) deriveLimits(d *derived) error {
 
 func (c *Config) deriveCertificates(d *derived) error {
 	for i := range c.Certificates {
-		cred, err := newCredential(&c.Certificates[i])
+		cred, err := newConfiguredCredential(&c.Certificates[i])
 		if err != nil {
 			return fmt.Errorf("certificate %d: %w", i, err)
 		}

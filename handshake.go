@@ -262,7 +262,7 @@ func (m *Machine) verifySignature(msg []byte, leaf *x509.Certificate, context st
 	// https://www.rfc-editor.org/rfc/rfc8446#section-4.4.3
 	id := tls.SignatureScheme(verify.Algorithm)
 	s := findScheme(m.d.schemes, id)
-	if s == nil || !s.suits(leaf.PublicKey) {
+	if s == nil || !s.usable(tls.VersionTLS13, leaf.PublicKey) {
 		return violationf(ReasonSignatureScheme, "%s", verify.Algorithm)
 	}
 	// "If the verification fails, the receiver MUST terminate the handshake with

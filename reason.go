@@ -76,6 +76,7 @@ const (
 	ReasonEmptyCertificate
 	ReasonBadCertificate
 	ReasonUnsupportedCertificate
+	ReasonCertificateUsage
 	ReasonCertificateExpired
 	ReasonUnknownAuthority
 	ReasonNameMismatch
@@ -172,7 +173,8 @@ var reasons = [numReasons]reasonInfo{
 	ReasonCertificateContext:      {name: "CertificateContext", alert: AlertIllegalParameter, text: "certificate_request_context is not empty", ref: "RFC 8446, Sections 4.3.2 and 4.4.2"},
 	ReasonEmptyCertificate:        {name: "EmptyCertificate", alert: AlertDecodeError, text: "the server sent no certificate", ref: "RFC 8446, Section 4.4.2.4"},
 	ReasonBadCertificate:          {name: "BadCertificate", alert: AlertBadCertificate, text: "certificate is not valid", ref: "RFC 8446, Section 4.4.2.4"},
-	ReasonUnsupportedCertificate:  {name: "UnsupportedCertificate", alert: AlertUnsupportedCertificate, text: "certificate has a key of an unsupported kind", ref: "RFC 8446, Section 4.4.2.4"},
+	ReasonUnsupportedCertificate:  {name: "UnsupportedCertificate", alert: AlertUnsupportedCertificate, text: "certificate has a key or a signature of an unsupported kind", ref: "RFC 8446, Sections 4.4.2.2 and 4.4.2.4"},
+	ReasonCertificateUsage:        {name: "CertificateUsage", alert: AlertUnsupportedCertificate, text: "certificate is for another use", ref: "RFC 8446, Section 4.4.2.2"},
 	ReasonCertificateExpired:      {name: "CertificateExpired", alert: AlertCertificateExpired, text: "certificate has expired or is not yet valid", ref: "RFC 8446, Section 4.4.2.4"},
 	ReasonUnknownAuthority:        {name: "UnknownAuthority", alert: AlertUnknownCA, text: "certificate is signed by an unknown authority", ref: "RFC 8446, Section 4.4.2.4"},
 	ReasonNameMismatch:            {name: "NameMismatch", alert: AlertBadCertificate, text: "certificate is for another name", ref: "RFC 8446, Section 4.4.2.4"},

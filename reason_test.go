@@ -597,6 +597,10 @@ var reasonTests = map[Reason]reasonTest{
 			r.p.Send(r.p.CertificateMessage())
 		}),
 	}},
+	ReasonCertificateUsage: {"022b", []scenario{
+		badCertificate(tlstest.Leaf{KeyUsage: x509.KeyUsageKeyAgreement}),
+		badCertificate(tlstest.Leaf{Key: tlstest.RSA2048, KeyUsage: x509.KeyUsageKeyEncipherment}),
+	}},
 	ReasonCertificateExpired: {"022d", []scenario{
 		badCertificate(tlstest.Leaf{NotBefore: tlstest.Now.AddDate(-2, 0, 0), NotAfter: tlstest.Now.AddDate(-1, 0, 0)}),
 		badCertificate(tlstest.Leaf{NotBefore: tlstest.Now.AddDate(1, 0, 0), NotAfter: tlstest.Now.AddDate(2, 0, 0)}),

@@ -290,7 +290,7 @@ func serverCertificateChosen(m *Machine, _ []byte) (State, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := s.useCertificate(m.d, t.certificate, m.hello.SignatureAlgorithms); err != nil {
+	if err := s.useCertificate(m.d, t.certificate, m.hello); err != nil {
 		return 0, err
 	}
 	return m.await(StateAgreeKey, newRespondTask(m.cfg, s.group, s.share))
@@ -299,7 +299,7 @@ func serverCertificateChosen(m *Machine, _ []byte) (State, error) {
 // useCertificate finds the chain that suits the client among ours, or takes the
 // one that the application has chosen, and finds the scheme to sign with. A
 // certificate of the application that cannot be used is its failure.
-func (s *serverHandshake) useCertificate(d *derived, chosen *tls.Certificate, theirs []wire.SignatureScheme) error {
+func (s *serverHandshake) useCertificate(d *derived, chosen *tls.Certificate, hello *receivedHello) error {
 	candidates := d.certs
 	if chosen != nil {
 		var cred *credential
@@ -311,47 +311,16 @@ func (s *serverHandshake) useCertificate(d *derived, chosen *tls.Certificate, th
 		}
 		candidates = []*credential{cred}
 	}
-	if len(candidates) == 0 {
-		return failure(ReasonNoCertificate, nil)
+	request := credentialRequest{
+		version:     tls.VersionTLS13,
+		schemes:     commonSchemes(d.schemes, hello.SignatureAlgorithms),
+		schemesCert: hello.certificateSchemes(),
+		serverName:  s.serverName,
+		authorities: hello.CertificateAuthorities,
 	}
-	common := commonSchemes(d.schemes, theirs)
-	s.credential = chooseCredential(candidates, s.serverName, common)
-	if s.scheme = chooseScheme(common, s.credential); s.scheme == nil {
-		return violation(ReasonNoCommonSignatureScheme)
-	}
-	return nil
-}
-
-// commonSchemes returns those of our schemes that the client accepts, once for
-// all certificates: its list can be long.
-func commonSchemes(ours []tls.SignatureScheme, theirs []wire.SignatureScheme) (common []tls.SignatureScheme) {
-	for _, id := range ours {
-		if slices.Contains(theirs, wire.SignatureScheme(id)) {
-			common = append(common, id)
-		}
-	}
-	return common
-}
-
-// chooseCredential returns the first that can sign for this client and is for
-// the name it asks for; else the first that can sign; else the first.
-func chooseCredential(candidates []*credential, name string, common []tls.SignatureScheme) *credential {
-	var signs *credential
-	for _, c := range candidates {
-		if chooseScheme(common, c) == nil {
-			continue
-		}
-		if name == "" || c.leaf.VerifyHostname(name) == nil {
-			return c
-		}
-		if signs == nil {
-			signs = c
-		}
-	}
-	if signs != nil {
-		return signs
-	}
-	return candidates[0]
+	var err error
+	s.credential, s.scheme, err = request.choose(candidates)
+	return err
 }
 
 // sendHelloRetryRequest asks for a share of the chosen group.

@@ -11,8 +11,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
+
+	"tlscore.example/tlscore/internal/wire"
 )
 
 // scheme says how a signature scheme signs. RFC 8446, Section 4.2.3.
@@ -21,36 +24,31 @@ type scheme struct {
 	key   x509.PublicKeyAlgorithm
 	hash  crypto.Hash    // zero for Ed25519, which signs the message itself
 	curve elliptic.Curve // of ECDSA, whose schemes bind it in TLS 1.3
+	pkcs1 bool           // RSASSA-PKCS1-v1_5, which signs no TLS 1.3 handshake
 }
 
-// schemes are those that may sign a TLS 1.3 handshake.
+// schemes are those that may sign a handshake, in the default order of
+// preference. Nothing here uses SHA-1 or MD5: RFC 9155, Section 2.
 var schemes = []scheme{
-	{tls.ECDSAWithP256AndSHA256, x509.ECDSA, crypto.SHA256, elliptic.P256()},
-	{tls.ECDSAWithP384AndSHA384, x509.ECDSA, crypto.SHA384, elliptic.P384()},
-	{tls.ECDSAWithP521AndSHA512, x509.ECDSA, crypto.SHA512, elliptic.P521()},
-	{tls.Ed25519, x509.Ed25519, 0, nil},
-	{tls.PSSWithSHA256, x509.RSA, crypto.SHA256, nil},
-	{tls.PSSWithSHA384, x509.RSA, crypto.SHA384, nil},
-	{tls.PSSWithSHA512, x509.RSA, crypto.SHA512, nil},
+	{tls.ECDSAWithP256AndSHA256, x509.ECDSA, crypto.SHA256, elliptic.P256(), false},
+	{tls.PSSWithSHA256, x509.RSA, crypto.SHA256, nil, false},
+	{tls.PKCS1WithSHA256, x509.RSA, crypto.SHA256, nil, true},
+	{tls.ECDSAWithP384AndSHA384, x509.ECDSA, crypto.SHA384, elliptic.P384(), false},
+	{tls.PSSWithSHA384, x509.RSA, crypto.SHA384, nil, false},
+	{tls.PKCS1WithSHA384, x509.RSA, crypto.SHA384, nil, true},
+	{tls.ECDSAWithP521AndSHA512, x509.ECDSA, crypto.SHA512, elliptic.P521(), false},
+	{tls.PSSWithSHA512, x509.RSA, crypto.SHA512, nil, false},
+	{tls.PKCS1WithSHA512, x509.RSA, crypto.SHA512, nil, true},
+	{tls.Ed25519, x509.Ed25519, 0, nil, false},
 }
 
-// supportedSchemes are the schemes of CertificateVerify, in the default order of
-// preference.
-var supportedSchemes = []tls.SignatureScheme{
-	tls.ECDSAWithP256AndSHA256,
-	tls.ECDSAWithP384AndSHA384,
-	tls.ECDSAWithP521AndSHA512,
-	tls.Ed25519,
-	tls.PSSWithSHA256,
-	tls.PSSWithSHA384,
-	tls.PSSWithSHA512,
-}
-
-// chainOnlySchemes are accepted in certificates but never in CertificateVerify.
+// chainOnlySchemes are accepted in certificates whatever the handshake is signed
+// with.
 //
 //	"These values refer solely to signatures which appear in certificates
 //	(see Section 4.4.2.2) and are not defined for use in signed TLS handshake
-//	messages"
+//	messages, although they MAY appear in "signature_algorithms" and
+//	"signature_algorithms_cert" for backward compatibility with TLS 1.2."
 //
 // https://www.rfc-editor.org/rfc/rfc8446#section-4.2.3
 var chainOnlySchemes = []tls.SignatureScheme{
@@ -59,6 +57,7 @@ var chainOnlySchemes = []tls.SignatureScheme{
 	tls.PKCS1WithSHA512,
 }
 
+// schemeInfo returns the scheme, or nil when it is not supported.
 func schemeInfo(id tls.SignatureScheme) *scheme {
 	for i := range schemes {
 		if schemes[i].id == id {
@@ -76,19 +75,140 @@ func findScheme(list []tls.SignatureScheme, id tls.SignatureScheme) *scheme {
 	return schemeInfo(id)
 }
 
-// suits reports whether a key can sign, or have signed, with the scheme.
-func (s *scheme) suits(public crypto.PublicKey) bool {
+// signs reports whether the scheme may sign a handshake of a version.
+func (s *scheme) signs(version uint16) bool {
+	return !s.pkcs1 || version == tls.VersionTLS12
+}
+
+// usable reports whether a key can sign, or have signed, a handshake of a
+// version with the scheme.
+func (s *scheme) usable(version uint16, public crypto.PublicKey) bool {
+	if !s.signs(version) {
+		return false
+	}
 	switch public := public.(type) {
 	case *ecdsa.PublicKey:
-		return s.key == x509.ECDSA && s.curve == public.Curve
+		return s.key == x509.ECDSA && s.suitsCurve(version, public.Curve)
 	case *rsa.PublicKey:
-		// The encoded message of PSS has to fit the modulus with a salt as long
-		// as the hash. RFC 8017, Section 9.1.1.
-		return s.key == x509.RSA && public.Size() >= 2*s.hash.Size()+2
+		return s.key == x509.RSA && public.Size() >= s.minModulus()
 	case ed25519.PublicKey:
 		return s.key == x509.Ed25519
 	}
 	return false
+}
+
+// suitsCurve reports whether a key on the curve can sign with the scheme.
+//
+//	"ECDSA signature schemes align with TLS 1.2's ECDSA hash/signature pairs.
+//	However, the old semantics did not constrain the signing curve. If TLS 1.2
+//	is negotiated, implementations MUST be prepared to accept a signature that
+//	uses any curve that they advertised in the "supported_groups" extension."
+//
+// https://www.rfc-editor.org/rfc/rfc8446#section-4.2.3
+func (s *scheme) suitsCurve(version uint16, curve elliptic.Curve) bool {
+	if version == tls.VersionTLS12 {
+		return curveID(curve) != 0
+	}
+	return s.curve == curve
+}
+
+// curveID returns the group that stands for a curve, or 0 when it is none that
+// is supported.
+func curveID(curve elliptic.Curve) tls.CurveID {
+	switch curve {
+	case elliptic.P256():
+		return tls.CurveP256
+	case elliptic.P384():
+		return tls.CurveP384
+	case elliptic.P521():
+		return tls.CurveP521
+	}
+	return 0
+}
+
+// minModulus is the size of the smallest RSA modulus, in bytes, that the encoded
+// message fits: for PSS with a salt as long as the hash, RFC 8017, Section
+// 9.1.1; for PKCS #1 v1.5 with 11 bytes of padding and 19 that name one of the
+// three hashes, Section 9.2.
+func (s *scheme) minModulus() int {
+	if s.pkcs1 {
+		return 11 + 19 + s.hash.Size()
+	}
+	return 2*s.hash.Size() + 2
+}
+
+// configuredSchemes judges Config.SignatureSchemes, where nil means all, for the
+// versions that the config allows.
+func configuredSchemes(list []tls.SignatureScheme, versions []uint16) ([]tls.SignatureScheme, error) {
+	inUse := func(s *scheme) bool { return slices.ContainsFunc(versions, s.signs) }
+	if list == nil {
+		for i := range schemes {
+			if inUse(&schemes[i]) {
+				list = append(list, schemes[i].id)
+			}
+		}
+		return list, nil
+	}
+	if len(list) == 0 {
+		return nil, errors.New("SignatureSchemes is empty")
+	}
+	for _, id := range list {
+		s := schemeInfo(id)
+		if s == nil {
+			return nil, fmt.Errorf("signature scheme %s is not supported", id)
+		}
+		if !inUse(s) {
+			return nil, fmt.Errorf("signature scheme %s signs no handshake of TLS 1.3", id)
+		}
+	}
+	return list, firstDuplicate("SignatureSchemes", list)
+}
+
+// certificateSchemes are the schemes that may sign the certificates of a chain,
+// when the handshake may be signed with those of the list.
+func certificateSchemes(list []tls.SignatureScheme) []tls.SignatureScheme {
+	return union(list, chainOnlySchemes)
+}
+
+// union returns a with what only b has behind it.
+func union(a, b []tls.SignatureScheme) []tls.SignatureScheme {
+	all := slices.Clone(a)
+	for _, id := range b {
+		if !slices.Contains(all, id) {
+			all = append(all, id)
+		}
+	}
+	return all
+}
+
+// offeredSchemes returns what a side puts into signature_algorithms and into
+// signature_algorithms_cert; without the latter, which is then nil, the former
+// is for certificates too. handshake has what may sign the handshake,
+// certificates what may sign certificates.
+//
+// In TLS 1.3 one list is enough, since what signs certificates only cannot be
+// mistaken; in TLS 1.2 each scheme of signature_algorithms may sign the
+// handshake. RFC 8446, Section 4.2.3.
+func offeredSchemes(handshake, certificates []tls.SignatureScheme, tls12 bool) (algorithms, algorithmsCert []tls.SignatureScheme) {
+	onlyOneMeaning := func(id tls.SignatureScheme) bool {
+		return slices.Contains(handshake, id) || !tls12 && slices.Contains(chainOnlySchemes, id)
+	}
+	both := union(handshake, certificates)
+	if len(both) == len(certificates) && !slices.ContainsFunc(both, func(id tls.SignatureScheme) bool { return !onlyOneMeaning(id) }) {
+		return both, nil
+	}
+	return handshake, certificates
+}
+
+// commonSchemes returns those of our schemes that the peer accepts, in our
+// order, once for all certificates: its list can be long.
+func commonSchemes(ours []tls.SignatureScheme, theirs []wire.SignatureScheme) (common []tls.SignatureScheme) {
+	for _, id := range ours {
+		if slices.Contains(theirs, wire.SignatureScheme(id)) {
+			common = append(common, id)
+		}
+	}
+	return common
 }
 
 // The contexts that tell whose signature it is. RFC 8446, Section 4.4.3.
@@ -97,8 +217,9 @@ const (
 	clientSignatureContext = "TLS 1.3, client CertificateVerify"
 )
 
-// signedContent is what CertificateVerify signs: 64 spaces, the context, a zero
-// and the transcript hash. RFC 8446, Section 4.4.3.
+// signedContent is what CertificateVerify of TLS 1.3 signs: 64 spaces, the
+// context, a zero and the transcript hash. In TLS 1.2 the content is the
+// messages, or the parameters, themselves. RFC 8446, Section 4.4.3.
 func signedContent(context string, transcript []byte) []byte {
 	content := make([]byte, 64, 64+len(context)+1+len(transcript))
 	for i := range content {
@@ -120,7 +241,7 @@ func (s *scheme) digest(content []byte) []byte {
 }
 
 func (s *scheme) options() crypto.SignerOpts {
-	if s.key == x509.RSA {
+	if s.key == x509.RSA && !s.pkcs1 {
 		return &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: s.hash}
 	}
 	return s.hash
@@ -133,7 +254,8 @@ func (s *scheme) sign(key crypto.Signer, random io.Reader, content []byte) ([]by
 
 var errSignature = errors.New("tlscore: invalid signature")
 
-// verify checks a signature of content. The key suits the scheme.
+// verify checks a signature of content. The key is one that is usable with the
+// scheme.
 func (s *scheme) verify(public crypto.PublicKey, content, signature []byte) error {
 	digest := s.digest(content)
 	switch public := public.(type) {
@@ -142,22 +264,14 @@ func (s *scheme) verify(public crypto.PublicKey, content, signature []byte) erro
 			return nil
 		}
 	case *rsa.PublicKey:
-		return rsa.VerifyPSS(public, s.hash, digest, signature, s.options().(*rsa.PSSOptions))
+		if pss, ok := s.options().(*rsa.PSSOptions); ok {
+			return rsa.VerifyPSS(public, s.hash, digest, signature, pss)
+		}
+		return rsa.VerifyPKCS1v15(public, s.hash, digest, signature)
 	case ed25519.PublicKey:
 		if ed25519.Verify(public, digest, signature) {
 			return nil
 		}
 	}
 	return errSignature
-}
-
-// chooseScheme returns the first scheme that the credential can sign with, or
-// nil.
-func chooseScheme(common []tls.SignatureScheme, c *credential) *scheme {
-	for _, id := range common {
-		if s := schemeInfo(id); s.suits(c.leaf.PublicKey) && c.allows(id) {
-			return s
-		}
-	}
-	return nil
 }

@@ -39,6 +39,8 @@ type Leaf struct {
 	Key                 KeyKind
 	Names               []string // default: localhost
 	NotBefore, NotAfter time.Time
+	KeyUsage            x509.KeyUsage      // default: digitalSignature
+	NoKeyUsage          bool               // without the extension
 	ExtKeyUsage         []x509.ExtKeyUsage // default: server authentication
 	UnknownCA           bool               // signed by a CA that Roots does not have
 	Intermediate        bool               // signed through an intermediate, which is in the chain
@@ -141,6 +143,9 @@ func Certificate(leaf Leaf) tls.Certificate {
 	if leaf.ExtKeyUsage == nil {
 		leaf.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	}
+	if leaf.KeyUsage == 0 && !leaf.NoKeyUsage {
+		leaf.KeyUsage = x509.KeyUsageDigitalSignature
+	}
 	signer := root()
 	var chain [][]byte
 	switch {
@@ -157,7 +162,7 @@ func Certificate(leaf Leaf) tls.Certificate {
 		DNSNames:     leaf.Names,
 		NotBefore:    leaf.NotBefore,
 		NotAfter:     leaf.NotAfter,
-		KeyUsage:     x509.KeyUsageDigitalSignature,
+		KeyUsage:     leaf.KeyUsage,
 		ExtKeyUsage:  leaf.ExtKeyUsage,
 	}, key.Public())
 	return tls.Certificate{Certificate: append([][]byte{cert.Raw}, chain...), PrivateKey: key, Leaf: cert}

@@ -11,7 +11,8 @@ import (
 // stack array, where crypto/hkdf allocates a hash state and a buffer at every step. Under FIPS 140 it is the standard
 // library's HMAC instead, since only that one is inside the validated module.
 
-// stackRoom takes a block of key and every message of the key schedule but an unusually long PSK.
+// stackRoom takes a block of key and every message of the key schedules but an unusually long PSK, and an unusually
+// long context of an exporter.
 const stackRoom = maxBlockSize + 256
 
 // mac puts HMAC(key, message) at the start of out; message comes in parts, which may overlap out.
@@ -34,11 +35,14 @@ func macStandard(h Hash, out *[MaxSize]byte, key []byte, message ...[]byte) {
 	clear(m)
 }
 
-// macStack is HMAC without allocation. Keys are hashes, and so never longer than a block. RFC 5869, Section 2.1.
+// macStack is HMAC without allocation. RFC 5869, Section 2.1.
 func macStack(h Hash, out *[MaxSize]byte, key []byte, message ...[]byte) {
 	var block [maxBlockSize]byte
-	if copy(block[:h.blockSize()], key) < len(key) {
-		panic("schedule: HMAC key longer than a block")
+	if len(key) > h.blockSize() {
+		// A shared secret of P-521 is longer than a block of SHA-256, and the key becomes its hash. RFC 2104, Section 2.
+		h.sum((*[MaxSize]byte)(block[:]), key)
+	} else {
+		copy(block[:], key)
 	}
 	n := h.blockSize()
 	for _, part := range message {

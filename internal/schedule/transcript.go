@@ -4,7 +4,9 @@ import "hash"
 
 const typeMessageHash = 254
 
-// Transcript is the running hash of the handshake messages. RFC 8446, Section 4.4.1.
+// Transcript is the running hash of the handshake messages. In TLS 1.2 it serves both Finished and the session hash of
+// the extended master secret, but not CertificateVerify: the hash that is signed there is another one, over the messages
+// themselves. RFC 8446, Section 4.4.1; RFC 5246, Section 7.4.9; RFC 7627, Section 3.
 type Transcript struct {
 	running hash.Hash
 	hash    Hash

@@ -75,9 +75,11 @@ func (c *clientHandshake) newHello(cfg *Config, d *derived) error {
 		SupportedGroups:    convert[wire.NamedGroup](d.groups),
 		// Without signature_algorithms_cert, this list is also the one for the
 		// signatures in certificates.
-		SignatureAlgorithms: convert[wire.SignatureScheme](certificateSchemes(d.schemes)),
-		ALPN:                d.alpn,
-		SupportedVersions:   []wire.Version{wire.VersionTLS13},
+		SignatureAlgorithms:     convert[wire.SignatureScheme](certificateSchemes(d.schemes)),
+		SignatureAlgorithmsCert: convert[wire.SignatureScheme](cfg.SignatureSchemesCert),
+		CertificateAuthorities:  d.clientAuthorities,
+		ALPN:                    d.alpn,
+		SupportedVersions:       []wire.Version{wire.VersionTLS13},
 	}
 	for _, s := range d.suites {
 		c.hello.CipherSuites = append(c.hello.CipherSuites, s.id)
@@ -92,6 +94,8 @@ func (c *clientHandshake) newHello(cfg *Config, d *derived) error {
 		{wire.ExtServerName, d.serverName != ""},
 		{wire.ExtSupportedGroups, true},
 		{wire.ExtSignatureAlgorithms, true},
+		{wire.ExtSignatureAlgorithmsCert, cfg.SignatureSchemesCert != nil},
+		{wire.ExtCertificateAuthorities, len(d.clientAuthorities) > 0},
 		{wire.ExtALPN, len(d.alpn) > 0},
 		{wire.ExtSupportedVersions, true},
 		{wire.ExtKeyShare, true},

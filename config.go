@@ -30,13 +30,21 @@ type Config struct {
 	// handshake, to judge certificates.
 	Time func() time.Time
 
-	// Certificates are a server's certificate chains, in order of preference:
-	// the first that suits the client is used, else the first.
+	// Certificates are the certificate chains to authenticate with, in order of
+	// preference: a server uses the first that suits the client best, and a
+	// client, when it is asked for one, the first that the server says it accepts,
+	// or none.
 	Certificates []tls.Certificate
 	// GetCertificate chooses a server's certificate. It is asked first when
 	// Certificates is empty or the client named a server; when it returns nil,
 	// Certificates is used. Conn and Context of the info are nil.
 	GetCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+
+	// GetClientCertificate chooses a client's certificate, when the server asks for
+	// one; Certificates is not used then. When it returns one that is empty, or
+	// nil, the client has none. Its error ends the connection with internal_error.
+	// Context of the info is nil.
+	GetClientCertificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
 
 	// RootCAs are the authorities that a client trusts; nil means the system's.
 	RootCAs *x509.CertPool
@@ -47,6 +55,29 @@ type Config struct {
 	// InsecureSkipVerify makes a client accept any certificate chain. The
 	// server's signature is verified all the same.
 	InsecureSkipVerify bool
+	// ClientAuth says whether a server asks clients for a certificate, and what it
+	// does with it. The default is to ask for none. Unless the chain is verified
+	// ([tls.VerifyClientCertIfGiven], [tls.RequireAndVerifyClientCert]), a
+	// certificate proves nothing but that the client has its key. It holds for
+	// [Machine.RequestClientCertificate] too, where [tls.NoClientCert] means
+	// [tls.RequestClientCert].
+	ClientAuth tls.ClientAuthType
+	// ClientCAs are the authorities that a server trusts to certify clients; nil
+	// means the system's.
+	ClientCAs *x509.CertPool
+	// CertificateAuthorities are the names of authorities, each a distinguished
+	// name in DER, that the peer is told to choose its certificate by: a client's
+	// stand in its ClientHello, a server's in its CertificateRequest. For a server,
+	// nil means the subjects of ClientCAs, unless they are more than 24 KiB, and an
+	// empty list, not nil, that it names none. They are a hint to the peer and
+	// decide nothing here. RFC 8446, Section 4.2.4.
+	CertificateAuthorities [][]byte
+	// PostHandshakeAuth makes a client offer to authenticate after the handshake
+	// too, in TLS 1.3: whenever the server asks it then, it does. This keeps the
+	// hash of the handshake for as long as the connection lives. RFC 8446,
+	// Section 4.2.6.
+	PostHandshakeAuth bool
+
 	// VerifyPeerCertificate, if set, is asked after the chain was verified, with
 	// the chains, or without them under InsecureSkipVerify. Its error ends the
 	// handshake with bad_certificate.
@@ -80,6 +111,12 @@ type Config struct {
 	// that a server signs with, in order of preference; nil means all that are
 	// supported.
 	SignatureSchemes []tls.SignatureScheme
+	// SignatureSchemesCert are the schemes that are accepted inside the peer's
+	// certificates, as the peer is told; nil means that it is not told, and takes
+	// them to be SignatureSchemes and those of PKCS #1 v1.5. They are a hint to the
+	// peer: whether a chain verifies is for crypto/x509 to say. RFC 8446, Section
+	// 4.2.3.
+	SignatureSchemesCert []tls.SignatureScheme
 
 	// NoMiddleboxCompat makes a client leave out the session id and the
 	// change_cipher_spec that help it past middleboxes. RFC 8446, Appendix D.4.
@@ -124,33 +161,43 @@ type derived struct {
 	serverName string // normalised for server_name; "" for an address
 	limits     Limits
 	certs      []*credential
+	// authorities are what a server names in CertificateRequest, a client in its
+	// ClientHello.
+	authorities       [][]byte
+	clientAuthorities [][]byte
 }
 
 // Clone returns a copy of c that may be changed. What its fields point to is
 // shared.
 func (c *Config) Clone() *Config {
 	return &Config{
-		Rand:                  c.Rand,
-		Time:                  c.Time,
-		Certificates:          c.Certificates,
-		GetCertificate:        c.GetCertificate,
-		RootCAs:               c.RootCAs,
-		ServerName:            c.ServerName,
-		InsecureSkipVerify:    c.InsecureSkipVerify,
-		VerifyPeerCertificate: c.VerifyPeerCertificate,
-		VerifyConnection:      c.VerifyConnection,
-		NextProtos:            c.NextProtos,
-		MinVersion:            c.MinVersion,
-		MaxVersion:            c.MaxVersion,
-		CipherSuites:          c.CipherSuites,
-		CurvePreferences:      c.CurvePreferences,
-		KeyShares:             c.KeyShares,
-		SignatureSchemes:      c.SignatureSchemes,
-		NoMiddleboxCompat:     c.NoMiddleboxCompat,
-		Tasks:                 c.Tasks,
-		Limits:                c.Limits,
-		Allocator:             c.Allocator,
-		Trace:                 c.Trace,
+		Rand:                   c.Rand,
+		Time:                   c.Time,
+		Certificates:           c.Certificates,
+		GetCertificate:         c.GetCertificate,
+		GetClientCertificate:   c.GetClientCertificate,
+		RootCAs:                c.RootCAs,
+		ServerName:             c.ServerName,
+		InsecureSkipVerify:     c.InsecureSkipVerify,
+		ClientAuth:             c.ClientAuth,
+		ClientCAs:              c.ClientCAs,
+		CertificateAuthorities: c.CertificateAuthorities,
+		PostHandshakeAuth:      c.PostHandshakeAuth,
+		VerifyPeerCertificate:  c.VerifyPeerCertificate,
+		VerifyConnection:       c.VerifyConnection,
+		NextProtos:             c.NextProtos,
+		MinVersion:             c.MinVersion,
+		MaxVersion:             c.MaxVersion,
+		CipherSuites:           c.CipherSuites,
+		CurvePreferences:       c.CurvePreferences,
+		KeyShares:              c.KeyShares,
+		SignatureSchemes:       c.SignatureSchemes,
+		SignatureSchemesCert:   c.SignatureSchemesCert,
+		NoMiddleboxCompat:      c.NoMiddleboxCompat,
+		Tasks:                  c.Tasks,
+		Limits:                 c.Limits,
+		Allocator:              c.Allocator,
+		Trace:                  c.Trace,
 	}
 }
 
@@ -162,7 +209,7 @@ func (c *Config) derive() (*derived, error) {
 	d := new(derived)
 	for _, check := range []func(*derived) error{
 		c.checkPlatform, c.deriveVersions, c.deriveSuites, c.deriveGroups,
-		c.deriveSchemes, c.deriveNames, c.deriveLimits, c.deriveCertificates,
+		c.deriveSchemes, c.deriveNames, c.deriveLimits, c.deriveCertificates, c.deriveClientAuth,
 	} {
 		if err := check(d); err != nil {
 			return nil, fmt.Errorf("tlscore: config: %w", err)
@@ -248,7 +295,56 @@ func (c *Config) deriveGroups(d *derived) error {
 
 func (c *Config) deriveSchemes(d *derived) (err error) {
 	d.schemes, err = configuredSchemes(c.SignatureSchemes, []uint16{tls.VersionTLS13})
-	return err
+	if err != nil || c.SignatureSchemesCert == nil {
+		return err
+	}
+	if len(c.SignatureSchemesCert) == 0 {
+		return errors.New("SignatureSchemesCert is empty")
+	}
+	for _, id := range c.SignatureSchemesCert {
+		if schemeInfo(id) == nil {
+			return fmt.Errorf("SignatureSchemesCert: signature scheme %s is not supported", id)
+		}
+	}
+	return firstDuplicate("SignatureSchemesCert", c.SignatureSchemesCert)
+}
+
+// maxAuthorities bounds the names of authorities, with their lengths, so that
+// they fit a ClientHello beside everything else.
+const maxAuthorities = 24 << 10
+
+// deriveClientAuth judges how clients are authenticated, and finds the names of
+// authorities.
+func (c *Config) deriveClientAuth(d *derived) error {
+	if c.ClientAuth < tls.NoClientCert || c.ClientAuth > tls.RequireAndVerifyClientCert {
+		return fmt.Errorf("ClientAuth is %d", c.ClientAuth)
+	}
+	for i, name := range c.CertificateAuthorities {
+		// RFC 8446, Section 4.2.4: opaque DistinguishedName<1..2^16-1>.
+		if len(name) == 0 {
+			return fmt.Errorf("CertificateAuthorities: name %d is empty", i)
+		}
+	}
+	if nameListLen(c.CertificateAuthorities) > maxAuthorities {
+		return errors.New("CertificateAuthorities is too long")
+	}
+	d.clientAuthorities, d.authorities = c.CertificateAuthorities, c.CertificateAuthorities
+	if c.CertificateAuthorities == nil && c.ClientCAs != nil {
+		// Those of the system are not among them, and are not named.
+		d.authorities = c.ClientCAs.Subjects()
+	}
+	if nameListLen(d.authorities) > maxAuthorities {
+		d.authorities = nil
+	}
+	return nil
+}
+
+// nameListLen is the length of a list of names on the wire.
+func nameListLen(list [][]byte) (n int) {
+	for _, name := range list {
+		n += 2 + len(name)
+	}
+	return n
 }
 
 func (c *Config) deriveNames(d *derived) error {

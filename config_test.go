@@ -20,35 +20,42 @@ func TestConfigErrors(t *testing.T) {
 		change func(*Config)
 		text   string // in the error
 	}{
-		"MinVersion":               {func(c *Config) { c.MinVersion = tls.VersionTLS12 }, "TLS 1.2"},
-		"MaxVersion":               {func(c *Config) { c.MaxVersion = tls.VersionTLS10 }, "TLS 1.0"},
-		"unknown suite":            {func(c *Config) { c.CipherSuites = []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA} }, "TLS_RSA_WITH_AES_128_CBC_SHA"},
-		"no suites":                {func(c *Config) { c.CipherSuites = []uint16{} }, "CipherSuites is empty"},
-		"suite twice":              {func(c *Config) { c.CipherSuites = []uint16{0x1301, 0x1302, 0x1301} }, "CipherSuites"},
-		"unknown group":            {func(c *Config) { c.CurvePreferences = []tls.CurveID{30} }, "group"},
-		"no groups":                {func(c *Config) { c.CurvePreferences = []tls.CurveID{} }, "CurvePreferences is empty"},
-		"group twice":              {func(c *Config) { c.CurvePreferences = []tls.CurveID{tls.X25519, tls.X25519} }, "CurvePreferences"},
-		"share without group":      {func(c *Config) { onlyP256(c); c.KeyShares = []tls.CurveID{tls.X25519} }, "KeyShares"},
-		"share twice":              {func(c *Config) { c.KeyShares = []tls.CurveID{tls.X25519, tls.X25519} }, "KeyShares"},
-		"unknown scheme":           {func(c *Config) { c.SignatureSchemes = []tls.SignatureScheme{tls.PKCS1WithSHA256} }, "signature scheme"},
-		"no schemes":               {func(c *Config) { c.SignatureSchemes = []tls.SignatureScheme{} }, "SignatureSchemes is empty"},
-		"scheme twice":             {func(c *Config) { c.SignatureSchemes = []tls.SignatureScheme{tls.Ed25519, tls.Ed25519} }, "SignatureSchemes"},
-		"empty protocol":           {func(c *Config) { c.NextProtos = []string{"h2", ""} }, "application protocol"},
-		"long protocol":            {func(c *Config) { c.NextProtos = []string{strings.Repeat("p", 256)} }, "application protocol"},
-		"many protocols":           {func(c *Config) { c.NextProtos = manyProtocols() }, "NextProtos is too long"},
-		"protocol twice":           {func(c *Config) { c.NextProtos = []string{"h2", "h2"} }, "NextProtos"},
-		"protocol twice, no SNI":   {func(c *Config) { c.NextProtos, c.ServerName = []string{"h2", "h2"}, "127.0.0.1" }, "NextProtos"},
-		"name with a space":        {func(c *Config) { c.ServerName = "local host" }, "host name"},
-		"name with an empty label": {func(c *Config) { c.ServerName = "a..b" }, "host name"},
-		"name with two dots":       {func(c *Config) { c.ServerName = "a.." }, "host name"},
-		"long label":               {func(c *Config) { c.ServerName = strings.Repeat("a", 64) + ".com" }, "host name"},
-		"long name":                {func(c *Config) { c.ServerName = strings.Repeat("a.", 128) + "a" }, "host name"},
-		"name in Unicode":          {func(c *Config) { c.ServerName = "bücher.example" }, "host name"},
-		"limit":                    {func(c *Config) { c.Limits.HandshakeMessage = -1 }, "negative"},
-		"small output":             {func(c *Config) { c.Limits.Output = 22 }, "Limits.Output"},
-		"one record per key":       {func(c *Config) { c.Limits.KeyRecords = 1 }, "Limits.KeyRecords"},
-		"empty chain":              {func(c *Config) { c.Certificates = []tls.Certificate{{}} }, "chain is empty"},
-		"no key":                   {func(c *Config) { c.Certificates = []tls.Certificate{{Certificate: leaf.Certificate}} }, "cannot sign"},
+		"MinVersion":                 {func(c *Config) { c.MinVersion = tls.VersionTLS12 }, "TLS 1.2"},
+		"MaxVersion":                 {func(c *Config) { c.MaxVersion = tls.VersionTLS10 }, "TLS 1.0"},
+		"unknown suite":              {func(c *Config) { c.CipherSuites = []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA} }, "TLS_RSA_WITH_AES_128_CBC_SHA"},
+		"no suites":                  {func(c *Config) { c.CipherSuites = []uint16{} }, "CipherSuites is empty"},
+		"suite twice":                {func(c *Config) { c.CipherSuites = []uint16{0x1301, 0x1302, 0x1301} }, "CipherSuites"},
+		"unknown group":              {func(c *Config) { c.CurvePreferences = []tls.CurveID{30} }, "group"},
+		"no groups":                  {func(c *Config) { c.CurvePreferences = []tls.CurveID{} }, "CurvePreferences is empty"},
+		"group twice":                {func(c *Config) { c.CurvePreferences = []tls.CurveID{tls.X25519, tls.X25519} }, "CurvePreferences"},
+		"share without group":        {func(c *Config) { onlyP256(c); c.KeyShares = []tls.CurveID{tls.X25519} }, "KeyShares"},
+		"share twice":                {func(c *Config) { c.KeyShares = []tls.CurveID{tls.X25519, tls.X25519} }, "KeyShares"},
+		"unknown scheme":             {func(c *Config) { c.SignatureSchemes = []tls.SignatureScheme{tls.PKCS1WithSHA256} }, "signature scheme"},
+		"no schemes":                 {func(c *Config) { c.SignatureSchemes = []tls.SignatureScheme{} }, "SignatureSchemes is empty"},
+		"scheme twice":               {func(c *Config) { c.SignatureSchemes = []tls.SignatureScheme{tls.Ed25519, tls.Ed25519} }, "SignatureSchemes"},
+		"no certificate schemes":     {func(c *Config) { c.SignatureSchemesCert = []tls.SignatureScheme{} }, "SignatureSchemesCert is empty"},
+		"certificate scheme twice":   {func(c *Config) { c.SignatureSchemesCert = []tls.SignatureScheme{tls.Ed25519, tls.Ed25519} }, "SignatureSchemesCert has"},
+		"unknown certificate scheme": {func(c *Config) { c.SignatureSchemesCert = []tls.SignatureScheme{tls.PKCS1WithSHA1} }, "SignatureSchemesCert: signature scheme"},
+		"unknown ClientAuth":         {func(c *Config) { c.ClientAuth = 5 }, "ClientAuth is 5"},
+		"negative ClientAuth":        {func(c *Config) { c.ClientAuth = -1 }, "ClientAuth is -1"},
+		"empty authority":            {func(c *Config) { c.CertificateAuthorities = [][]byte{{1}, {}} }, "CertificateAuthorities: name 1"},
+		"long authorities":           {func(c *Config) { c.CertificateAuthorities = [][]byte{make([]byte, 20<<10), make([]byte, 4<<10)} }, "CertificateAuthorities is too long"},
+		"empty protocol":             {func(c *Config) { c.NextProtos = []string{"h2", ""} }, "application protocol"},
+		"long protocol":              {func(c *Config) { c.NextProtos = []string{strings.Repeat("p", 256)} }, "application protocol"},
+		"many protocols":             {func(c *Config) { c.NextProtos = manyProtocols() }, "NextProtos is too long"},
+		"protocol twice":             {func(c *Config) { c.NextProtos = []string{"h2", "h2"} }, "NextProtos"},
+		"protocol twice, no SNI":     {func(c *Config) { c.NextProtos, c.ServerName = []string{"h2", "h2"}, "127.0.0.1" }, "NextProtos"},
+		"name with a space":          {func(c *Config) { c.ServerName = "local host" }, "host name"},
+		"name with an empty label":   {func(c *Config) { c.ServerName = "a..b" }, "host name"},
+		"name with two dots":         {func(c *Config) { c.ServerName = "a.." }, "host name"},
+		"long label":                 {func(c *Config) { c.ServerName = strings.Repeat("a", 64) + ".com" }, "host name"},
+		"long name":                  {func(c *Config) { c.ServerName = strings.Repeat("a.", 128) + "a" }, "host name"},
+		"name in Unicode":            {func(c *Config) { c.ServerName = "bücher.example" }, "host name"},
+		"limit":                      {func(c *Config) { c.Limits.HandshakeMessage = -1 }, "negative"},
+		"small output":               {func(c *Config) { c.Limits.Output = 22 }, "Limits.Output"},
+		"one record per key":         {func(c *Config) { c.Limits.KeyRecords = 1 }, "Limits.KeyRecords"},
+		"empty chain":                {func(c *Config) { c.Certificates = []tls.Certificate{{}} }, "chain is empty"},
+		"no key":                     {func(c *Config) { c.Certificates = []tls.Certificate{{Certificate: leaf.Certificate}} }, "cannot sign"},
 		"no DER": {func(c *Config) {
 			c.Certificates = []tls.Certificate{{Certificate: [][]byte{{1}}, PrivateKey: leaf.PrivateKey}}
 		}, "certificate 0"},
@@ -115,6 +122,16 @@ func TestClientHelloFromConfig(t *testing.T) {
 	if !reflect.DeepEqual(shares(m), []tls.CurveID{tls.CurveP384, tls.SecP384r1MLKEM1024}) {
 		t.Errorf("key shares %v", shares(m))
 	}
+	if m.Has(wire.ExtSignatureAlgorithmsCert) || m.Has(wire.ExtCertificateAuthorities) {
+		t.Errorf("%+v", m)
+	}
+	m = hello(func(c *Config) {
+		c.SignatureSchemesCert = []tls.SignatureScheme{tls.PKCS1WithSHA256, tls.Ed25519}
+		c.CertificateAuthorities = [][]byte{[]byte("one"), []byte("two")}
+	})
+	if !reflect.DeepEqual(m.SignatureAlgorithmsCert, []wire.SignatureScheme{0x0401, 0x0807}) || len(m.CertificateAuthorities) != 2 || string(m.CertificateAuthorities[1]) != "two" {
+		t.Errorf("%+v", m)
+	}
 	if m = hello(func(c *Config) { c.NoMiddleboxCompat = true }); len(m.SessionID) != 0 {
 		t.Errorf("session id of %d bytes", len(m.SessionID))
 	}
@@ -149,6 +166,8 @@ func TestConfigClone(t *testing.T) {
 			f.SetString("localhost")
 		case reflect.Uint8, reflect.Uint16, reflect.Uint32:
 			f.SetUint(uint64(AllTasks))
+		case reflect.Int:
+			f.SetInt(1)
 		case reflect.Slice:
 			f.Set(reflect.MakeSlice(f.Type(), 0, 1))
 		case reflect.Func:
@@ -300,5 +319,34 @@ func TestLimitsDefaults(t *testing.T) {
 	}
 	if l, err := (Limits{Output: 23, KeyRecords: math.MaxUint64}).check(); err != nil || l.Output != 23 {
 		t.Errorf("%+v, %v", l, err)
+	}
+}
+
+// The names that a server tells are those of its authorities, unless it has
+// others to tell, or too many.
+func TestAuthorityNames(t *testing.T) {
+	subject := tlstest.RootCertificate().RawSubject
+	many := x509.NewCertPool()
+	for i := range 2 {
+		cert := *tlstest.RootCertificate()
+		cert.Raw = append([]byte{byte(i)}, cert.Raw...)
+		cert.RawSubject = make([]byte, 20<<10)
+		many.AddCert(&cert)
+	}
+	for name, test := range map[string]struct {
+		cfg  *Config
+		want [][]byte
+	}{
+		"none":               {&Config{}, nil},
+		"subjects":           {&Config{ClientCAs: tlstest.Roots()}, [][]byte{subject}},
+		"others":             {&Config{ClientCAs: tlstest.Roots(), CertificateAuthorities: [][]byte{{1}}}, [][]byte{{1}}},
+		"told none":          {&Config{ClientCAs: tlstest.Roots(), CertificateAuthorities: [][]byte{}}, [][]byte{}},
+		"too many subjects":  {&Config{ClientCAs: many}, nil},
+		"others without CAs": {&Config{CertificateAuthorities: [][]byte{{1}, {2}}}, [][]byte{{1}, {2}}},
+	} {
+		d, err := test.cfg.derive()
+		if err != nil || !reflect.DeepEqual(d.authorities, test.want) {
+			t.Errorf("%s: %x, %v", name, d.authorities, err)
+		}
 	}
 }

@@ -85,7 +85,11 @@ func newConfiguredCredential(cert *tls.Certificate) (*credential, error) {
 				continue
 			}
 		}
-		c.chain = append(c.chain, chainFacts{issuer: parsed.RawIssuer, scheme: signedWith(parsed)})
+		facts := chainFacts{issuer: parsed.RawIssuer, scheme: certificateScheme(parsed)}
+		if bytes.Equal(parsed.RawSubject, parsed.RawIssuer) {
+			facts.scheme = 0
+		}
+		c.chain = append(c.chain, facts)
 	}
 	return c, nil
 }
@@ -132,12 +136,8 @@ var certificateSignatures = map[x509.SignatureAlgorithm]tls.SignatureScheme{
 // private range, and nobody offers it.
 const unknownScheme tls.SignatureScheme = 0xffff
 
-// signedWith returns the scheme that a certificate is signed with, or 0 when it
-// signs itself.
-func signedWith(cert *x509.Certificate) tls.SignatureScheme {
-	if bytes.Equal(cert.RawSubject, cert.RawIssuer) {
-		return 0
-	}
+// certificateScheme returns the scheme that a certificate is signed with.
+func certificateScheme(cert *x509.Certificate) tls.SignatureScheme {
 	if s, ok := certificateSignatures[cert.SignatureAlgorithm]; ok {
 		return s
 	}
@@ -210,33 +210,4 @@ func checkLeaf(version uint16, leaf *x509.Certificate) error {
 		return violationf(ReasonCertificateUsage, "the key may not be used for signatures")
 	}
 	return nil
-}
-
-// signedWithMD5 reports whether a certificate depends on MD5. That of a root, which
-// signs itself, is not validated.
-func signedWithMD5(cert *x509.Certificate) bool {
-	return cert.SignatureAlgorithm == x509.MD5WithRSA && !bytes.Equal(cert.RawSubject, cert.RawIssuer)
-}
-
-// certificateReason finds the reason that an error of x509 stands for.
-func certificateReason(err error, chain []*x509.Certificate) Reason {
-	var invalid x509.CertificateInvalidError
-	var unknown x509.UnknownAuthorityError
-	var hostname x509.HostnameError
-	switch {
-	case errors.As(err, &unknown):
-		// "Any endpoint receiving any certificate which it would need to validate
-		// using any signature algorithm using an MD5 hash MUST abort the handshake
-		// with a "bad_certificate" alert."
-		// https://www.rfc-editor.org/rfc/rfc8446#section-4.4.2.4
-		if slices.ContainsFunc(chain, signedWithMD5) {
-			return ReasonBadCertificate
-		}
-		return ReasonUnknownAuthority
-	case errors.As(err, &hostname):
-		return ReasonNameMismatch
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return ReasonCertificateExpired
-	}
-	return ReasonBadCertificate
 }

@@ -69,14 +69,12 @@ func clientSharesMade(m *Machine, _ []byte) (State, error) {
 // newHello fills in the ClientHello.
 func (c *clientHandshake) newHello(cfg *Config, d *derived) error {
 	c.hello = wire.ClientHello{
-		LegacyVersion:      wire.VersionTLS12,
-		CompressionMethods: []byte{0},
-		ServerName:         []byte(d.serverName),
-		SupportedGroups:    convert[wire.NamedGroup](d.groups),
-		// Without signature_algorithms_cert, this list is also the one for the
-		// signatures in certificates.
-		SignatureAlgorithms:     convert[wire.SignatureScheme](certificateSchemes(d.schemes)),
-		SignatureAlgorithmsCert: convert[wire.SignatureScheme](cfg.SignatureSchemesCert),
+		LegacyVersion:           wire.VersionTLS12,
+		CompressionMethods:      []byte{0},
+		ServerName:              []byte(d.serverName),
+		SupportedGroups:         convert[wire.NamedGroup](d.groups),
+		SignatureAlgorithms:     convert[wire.SignatureScheme](d.algorithms),
+		SignatureAlgorithmsCert: convert[wire.SignatureScheme](d.algorithmsCert),
 		CertificateAuthorities:  d.clientAuthorities,
 		ALPN:                    d.alpn,
 		SupportedVersions:       []wire.Version{wire.VersionTLS13},
@@ -94,7 +92,7 @@ func (c *clientHandshake) newHello(cfg *Config, d *derived) error {
 		{wire.ExtServerName, d.serverName != ""},
 		{wire.ExtSupportedGroups, true},
 		{wire.ExtSignatureAlgorithms, true},
-		{wire.ExtSignatureAlgorithmsCert, cfg.SignatureSchemesCert != nil},
+		{wire.ExtSignatureAlgorithmsCert, d.algorithmsCert != nil},
 		{wire.ExtCertificateAuthorities, len(d.clientAuthorities) > 0},
 		{wire.ExtALPN, len(d.alpn) > 0},
 		{wire.ExtSupportedVersions, true},

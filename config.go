@@ -62,8 +62,10 @@ type Config struct {
 	// [Machine.RequestClientCertificate] too, where [tls.NoClientCert] means
 	// [tls.RequestClientCert].
 	ClientAuth tls.ClientAuthType
-	// ClientCAs are the authorities that a server trusts to certify clients; nil
-	// means the system's.
+	// ClientCAs are the authorities that a server trusts to certify clients, whose
+	// certificates must allow client authentication. It must be set when ClientAuth
+	// verifies chains: the authorities of the system vouch for the names of servers,
+	// and not for who may be a client.
 	ClientCAs *x509.CertPool
 	// CertificateAuthorities are the names of authorities, each a distinguished
 	// name in DER, that the peer is told to choose its certificate by: a client's
@@ -111,11 +113,11 @@ type Config struct {
 	// that a server signs with, in order of preference; nil means all that are
 	// supported.
 	SignatureSchemes []tls.SignatureScheme
-	// SignatureSchemesCert are the schemes that are accepted inside the peer's
-	// certificates, as the peer is told; nil means that it is not told, and takes
-	// them to be SignatureSchemes and those of PKCS #1 v1.5. They are a hint to the
-	// peer: whether a chain verifies is for crypto/x509 to say. RFC 8446, Section
-	// 4.2.3.
+	// SignatureSchemesCert are the schemes that may have signed the certificates of
+	// a verified chain, its root aside; an ECDSA scheme stands for its hash with any
+	// curve. nil means SignatureSchemes and those of PKCS #1 v1.5 with SHA-256, 384
+	// and 512. The peer is told, in signature_algorithms_cert unless
+	// signature_algorithms says the same. RFC 8446, Section 4.2.3.
 	SignatureSchemesCert []tls.SignatureScheme
 
 	// NoMiddleboxCompat makes a client leave out the session id and the
@@ -153,14 +155,18 @@ type TraceMessage struct {
 
 // derived is what is computed once from a Config.
 type derived struct {
-	suites     []*cipherSuite
-	groups     []tls.CurveID
-	keyShares  []tls.CurveID
-	schemes    []tls.SignatureScheme // of CertificateVerify
-	alpn       [][]byte
-	serverName string // normalised for server_name; "" for an address
-	limits     Limits
-	certs      []*credential
+	suites    []*cipherSuite
+	groups    []tls.CurveID
+	keyShares []tls.CurveID
+	schemes   []tls.SignatureScheme // of handshake signatures, in any version
+	// schemesCert may sign certificates.
+	schemesCert []tls.SignatureScheme
+	// algorithms and algorithmsCert are what is sent to say so, see offeredSchemes.
+	algorithms, algorithmsCert []tls.SignatureScheme
+	alpn                       [][]byte
+	serverName                 string // normalised for server_name; "" for an address
+	limits                     Limits
+	certs                      []*credential
 	// authorities are what a server names in CertificateRequest, a client in its
 	// ClientHello.
 	authorities       [][]byte
@@ -294,19 +300,14 @@ func (c *Config) deriveGroups(d *derived) error {
 }
 
 func (c *Config) deriveSchemes(d *derived) (err error) {
-	d.schemes, err = configuredSchemes(c.SignatureSchemes, []uint16{tls.VersionTLS13})
-	if err != nil || c.SignatureSchemesCert == nil {
+	if d.schemes, err = configuredSchemes(c.SignatureSchemes, []uint16{tls.VersionTLS13}); err != nil {
 		return err
 	}
-	if len(c.SignatureSchemesCert) == 0 {
-		return errors.New("SignatureSchemesCert is empty")
+	if d.schemesCert, err = configuredSchemesCert(c.SignatureSchemesCert, d.schemes); err != nil {
+		return err
 	}
-	for _, id := range c.SignatureSchemesCert {
-		if schemeInfo(id) == nil {
-			return fmt.Errorf("SignatureSchemesCert: signature scheme %s is not supported", id)
-		}
-	}
-	return firstDuplicate("SignatureSchemesCert", c.SignatureSchemesCert)
+	d.algorithms, d.algorithmsCert = offeredSchemes(d.schemes, d.schemesCert, false)
+	return nil
 }
 
 // maxAuthorities bounds the names of authorities, with their lengths, so that
@@ -318,6 +319,9 @@ const maxAuthorities = 24 << 10
 func (c *Config) deriveClientAuth(d *derived) error {
 	if c.ClientAuth < tls.NoClientCert || c.ClientAuth > tls.RequireAndVerifyClientCert {
 		return fmt.Errorf("ClientAuth is %d", c.ClientAuth)
+	}
+	if c.ClientAuth >= tls.VerifyClientCertIfGiven && c.ClientCAs == nil {
+		return errors.New("ClientAuth verifies clients, and ClientCAs is nil")
 	}
 	for i, name := range c.CertificateAuthorities {
 		// RFC 8446, Section 4.2.4: opaque DistinguishedName<1..2^16-1>.

@@ -117,6 +117,37 @@ func (e *LocalError) Error() string {
 // Unwrap returns the cause.
 func (e *LocalError) Unwrap() error { return e.Err }
 
+// AlertError is what a callback returns, as it is or wrapped, to choose the alert
+// that the peer is told: AlertCertificateRevoked for a client whose certificate is
+// revoked, for example. The connection fails with a [*LocalError] that wraps it.
+// A closure alert, close_notify or user_canceled, is no error: the alert is then the
+// one that any other error of the callback would have sent. RFC 8446, Section 6.2.
+type AlertError struct {
+	// Alert is what the peer is told.
+	Alert Alert
+	// Err is the cause, for this side only; it may be nil.
+	Err error
+}
+
+// Error implements error.
+func (e *AlertError) Error() string {
+	if e == nil {
+		return "no alert" // a nil pointer that became an error
+	}
+	if e.Err == nil {
+		return e.Alert.String()
+	}
+	return e.Alert.String() + ": " + e.Err.Error()
+}
+
+// Unwrap returns the cause.
+func (e *AlertError) Unwrap() error {
+	if e == nil {
+		return nil
+	}
+	return e.Err
+}
+
 func describe(origin string, r Reason, detail string, s State, cause error) string {
 	text := "tlscore: " + origin + r.Text()
 	if detail != "" {
@@ -152,7 +183,13 @@ func violationf(r Reason, format string, args ...any) error {
 	return &ProtocolError{Reason: r, Detail: fmt.Sprintf(format, args...)}
 }
 
-// failure is how a handler reports that this side cannot go on.
+// failure is how a handler reports that this side cannot go on. The alert is that
+// of the reason, unless the cause has chosen one.
 func failure(r Reason, cause error) error {
-	return &LocalError{Reason: r, Alert: r.Alert(), Err: cause}
+	alert := r.Alert()
+	var chosen *AlertError
+	if errors.As(cause, &chosen) && chosen != nil && chosen.Alert != AlertCloseNotify && chosen.Alert != AlertUserCanceled {
+		alert = chosen.Alert
+	}
+	return &LocalError{Reason: r, Alert: alert, Err: cause}
 }

@@ -199,47 +199,6 @@ func (m *Machine) speak(version uint16) {
 	}
 }
 
-// newVerifyTask judges the certificate chain of the peer.
-func (m *Machine) newVerifyTask(chain []*x509.Certificate, raw [][]byte) *Task {
-	cfg := m.cfg
-	t := &Task{kind: TaskVerifyChain, chain: chain}
-	t.options = x509.VerifyOptions{
-		Roots:         cfg.RootCAs,
-		Intermediates: x509.NewCertPool(),
-		DNSName:       cfg.ServerName,
-	}
-	for _, cert := range chain[1:] {
-		t.options.Intermediates.AddCert(cert)
-	}
-	t.run = func(t *Task) error {
-		if !cfg.InsecureSkipVerify {
-			if err := verifyChain(cfg, t); err != nil {
-				return err
-			}
-		}
-		if verify := cfg.VerifyPeerCertificate; verify != nil {
-			return call(ReasonVerificationRejected, func() error { return verify(raw, t.verified) })
-		}
-		return nil
-	}
-	return t
-}
-
-// verifyChain verifies a server's chain with crypto/x509.
-func verifyChain(cfg *Config, t *Task) (err error) {
-	if err := call(ReasonCallbackFailed, func() error {
-		t.options.CurrentTime = cfg.now()
-		return nil
-	}); err != nil {
-		return err
-	}
-	t.verified, err = t.chain[0].Verify(t.options)
-	if err != nil {
-		return &ProtocolError{Reason: certificateReason(err, t.chain), Err: err}
-	}
-	return nil
-}
-
 // verifyConnection asks the application whether it wants this connection.
 func (m *Machine) verifyConnection() error {
 	verify := m.cfg.VerifyConnection
@@ -255,21 +214,5 @@ func (m *Machine) verifySignature(msg []byte, leaf *x509.Certificate, context st
 	if err := verify.Parse(msg[wire.HeaderLen:]); err != nil {
 		return malformed(err)
 	}
-	// "If the CertificateVerify message is sent by a server, the signature
-	// algorithm MUST be one offered in the client's "signature_algorithms"
-	// extension unless no valid certificate chain can be produced without
-	// unsupported algorithms"
-	// https://www.rfc-editor.org/rfc/rfc8446#section-4.4.3
-	id := tls.SignatureScheme(verify.Algorithm)
-	s := findScheme(m.d.schemes, id)
-	if s == nil || !s.usable(tls.VersionTLS13, leaf.PublicKey) {
-		return violationf(ReasonSignatureScheme, "%s", verify.Algorithm)
-	}
-	// "If the verification fails, the receiver MUST terminate the handshake with
-	// a "decrypt_error" alert."
-	// https://www.rfc-editor.org/rfc/rfc8446#section-4.4.3
-	if err := s.verify(leaf.PublicKey, signedContent(context, transcript), verify.Signature); err != nil {
-		return &ProtocolError{Reason: ReasonBadSignature, Err: err}
-	}
-	return nil
+	return m.d.checkSignature(tls.VersionTLS13, leaf, verify.Algorithm, signedContent(context, transcript), verify.Signature)
 }

@@ -96,6 +96,7 @@ const (
 	ReasonRejected Reason = iota + ReasonBadKeyUpdate + 1
 	ReasonVerificationRejected
 	ReasonNoCertificate
+	ReasonSystemRoots
 	ReasonCallbackFailed
 	ReasonCallbackPanicked
 	ReasonRandomSource
@@ -187,6 +188,7 @@ var reasons = [numReasons]reasonInfo{
 	ReasonRejected:             {name: "Rejected", alert: AlertAccessDenied, text: "rejected by the application", ref: "RFC 8446, Section 6.2"},
 	ReasonVerificationRejected: {name: "VerificationRejected", alert: AlertBadCertificate, text: "the application refused the peer", ref: "RFC 8446, Section 6.2"},
 	ReasonNoCertificate:        {name: "NoCertificate", alert: AlertUnrecognizedName, text: "no certificate for this client", ref: "RFC 6066, Section 3"},
+	ReasonSystemRoots:          {name: "SystemRoots", alert: AlertInternalError, text: "the authorities that the system trusts are not to be had", ref: "RFC 8446, Section 6.2"},
 	ReasonCallbackFailed:       {name: "CallbackFailed", alert: AlertInternalError, text: "a callback of the application failed", ref: "RFC 8446, Section 6.2"},
 	ReasonCallbackPanicked:     {name: "CallbackPanicked", alert: AlertInternalError, text: "a callback of the application panicked", ref: "RFC 8446, Section 6.2"},
 	ReasonRandomSource:         {name: "RandomSource", alert: AlertInternalError, text: "the random source failed", ref: "RFC 8446, Section 6.2"},

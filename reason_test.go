@@ -583,7 +583,6 @@ var reasonTests = map[Reason]reasonTest{
 			r.p.OnCertificate = func(m *wire.Certificate) { m.Entries[0].Data = []byte("no DER") }
 			r.p.Send(r.p.CertificateMessage())
 		}),
-		badCertificate(tlstest.Leaf{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}),
 	}},
 	ReasonUnsupportedCertificate: {"022b", []scenario{
 		unsupportedKey(publicKey(ecdsa.GenerateKey(elliptic.P224(), rand.Reader))),
@@ -599,6 +598,7 @@ var reasonTests = map[Reason]reasonTest{
 	}},
 	ReasonCertificateUsage: {"022b", []scenario{
 		badCertificate(tlstest.Leaf{KeyUsage: x509.KeyUsageKeyAgreement}),
+		badCertificate(tlstest.Leaf{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}),
 		badCertificate(tlstest.Leaf{Key: tlstest.RSA2048, KeyUsage: x509.KeyUsageKeyEncipherment}),
 	}},
 	ReasonCertificateExpired: {"022d", []scenario{
@@ -645,6 +645,7 @@ var reasonTests = map[Reason]reasonTest{
 		serverAt(StateWaitClientFinished, func(r *rig) { r.p.Send(r.p.Finished()) }, withConnectionCheck(rejectConnection)),
 	}},
 	ReasonNoCertificate: {"0270", anyHello(withGetCertificate(func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, nil }))},
+	ReasonSystemRoots:   {"0250", []scenario{withoutSystemRoots()}},
 	ReasonCallbackFailed: {"0250", slices.Concat(
 		anyHello(withGetCertificate(func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, errTest })),
 		anyHello(withGetCertificate(func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return new(tls.Certificate), nil })),

@@ -836,7 +836,8 @@ func TestCertificateChains(t *testing.T) {
 		}),
 		garbage(func(m *wire.Certificate) {
 			m.Entries = append(m.Entries, wire.CertificateEntry{Data: []byte("no DER")})
-		}),
+		}))
+	fails(t, ReasonCertificateUsage, AlertUnsupportedCertificate,
 		badCertificate(tlstest.Leaf{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}}))
 	fails(t, ReasonUnknownAuthority, AlertUnknownCA,
 		badCertificate(tlstest.Leaf{UnknownCA: true}),

@@ -164,10 +164,21 @@ func configuredSchemes(list []tls.SignatureScheme, versions []uint16) ([]tls.Sig
 	return list, firstDuplicate("SignatureSchemes", list)
 }
 
-// certificateSchemes are the schemes that may sign the certificates of a chain,
-// when the handshake may be signed with those of the list.
-func certificateSchemes(list []tls.SignatureScheme) []tls.SignatureScheme {
-	return union(list, chainOnlySchemes)
+// configuredSchemesCert judges Config.SignatureSchemesCert, where nil means those
+// of the handshake and those of PKCS #1.
+func configuredSchemesCert(list, handshake []tls.SignatureScheme) ([]tls.SignatureScheme, error) {
+	if list == nil {
+		return union(handshake, chainOnlySchemes), nil
+	}
+	if len(list) == 0 {
+		return nil, errors.New("SignatureSchemesCert is empty")
+	}
+	for _, id := range list {
+		if schemeInfo(id) == nil {
+			return nil, fmt.Errorf("SignatureSchemesCert: signature scheme %s is not supported", id)
+		}
+	}
+	return list, firstDuplicate("SignatureSchemesCert", list)
 }
 
 // union returns a with what only b has behind it.
@@ -194,7 +205,8 @@ func offeredSchemes(handshake, certificates []tls.SignatureScheme, tls12 bool) (
 		return slices.Contains(handshake, id) || !tls12 && slices.Contains(chainOnlySchemes, id)
 	}
 	both := union(handshake, certificates)
-	if len(both) == len(certificates) && !slices.ContainsFunc(both, func(id tls.SignatureScheme) bool { return !onlyOneMeaning(id) }) {
+	ambiguous := slices.ContainsFunc(both, func(id tls.SignatureScheme) bool { return !onlyOneMeaning(id) })
+	if len(both) == len(certificates) && !ambiguous {
 		return both, nil
 	}
 	return handshake, certificates

@@ -138,10 +138,10 @@ func TestOfferedSchemes(t *testing.T) {
 		tls12                   bool
 		algorithms, cert        []tls.SignatureScheme
 	}{
-		{"all, both versions", all, certificateSchemes(all), true, all, nil},
-		{"all, TLS 1.3", in13, certificateSchemes(in13), false, append(slices.Clone(in13), anyPKCS1...), nil},
-		{"one, TLS 1.3", ed, certificateSchemes(ed), false, append(slices.Clone(ed), anyPKCS1...), nil},
-		{"one, both versions", ed, certificateSchemes(ed), true, ed, append(slices.Clone(ed), anyPKCS1...)},
+		{"all, both versions", all, defaultCert(all), true, all, nil},
+		{"all, TLS 1.3", in13, defaultCert(in13), false, append(slices.Clone(in13), anyPKCS1...), nil},
+		{"one, TLS 1.3", ed, defaultCert(ed), false, append(slices.Clone(ed), anyPKCS1...), nil},
+		{"one, both versions", ed, defaultCert(ed), true, ed, append(slices.Clone(ed), anyPKCS1...)},
 		{"fewer for certificates", in13, ed, false, in13, ed},
 		{"others for certificates", ed, anyPSS, false, ed, anyPSS},
 		{"the same", ed, ed, true, ed, nil},
@@ -151,4 +151,9 @@ func TestOfferedSchemes(t *testing.T) {
 			t.Errorf("%s: %v, %v", test.name, algorithms, cert)
 		}
 	}
+}
+
+func defaultCert(handshake []tls.SignatureScheme) []tls.SignatureScheme {
+	list, _ := configuredSchemesCert(nil, handshake)
+	return list
 }

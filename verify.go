@@ -1,0 +1,165 @@
+package tlscore
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"slices"
+
+	"tlscore.example/tlscore/internal/wire"
+)
+
+// verifyParams is all that the verification of a chain depends on. Nothing in it
+// belongs to a machine.
+type verifyParams struct {
+	chain   []*x509.Certificate // as the peer sent it, leaf first
+	options x509.VerifyOptions
+	// schemes may have signed the certificates of the chain.
+	schemes []tls.SignatureScheme
+}
+
+// verifyOptions says whether the chain of a peer is verified, and how: that of a
+// server against RootCAs and the name, that of a client against ClientCAs.
+func (c *Config) verifyOptions(chain []*x509.Certificate, client bool) (options x509.VerifyOptions, verify bool) {
+	options = x509.VerifyOptions{
+		Roots:         c.RootCAs,
+		Intermediates: x509.NewCertPool(),
+		DNSName:       c.ServerName,
+		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	verify = !c.InsecureSkipVerify
+	if !client {
+		options.Roots, options.DNSName = c.ClientCAs, ""
+		options.KeyUsages = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+		verify = c.ClientAuth >= tls.VerifyClientCertIfGiven
+	}
+	for _, cert := range chain[1:] {
+		options.Intermediates.AddCert(cert)
+	}
+	return options, verify
+}
+
+// newVerifyTask judges the certificate chain of the peer.
+func (m *Machine) newVerifyTask(chain []*x509.Certificate, raw [][]byte) *Task {
+	cfg, d := m.cfg, m.d
+	t := &Task{kind: TaskVerifyChain, chain: chain}
+	options, verify := cfg.verifyOptions(chain, m.client != nil)
+	t.options = options
+	t.run = func(t *Task) error {
+		if verify {
+			if err := call(ReasonCallbackFailed, func() error {
+				t.options.CurrentTime = cfg.now()
+				return nil
+			}); err != nil {
+				return err
+			}
+			verified, err := verifyChain(verifyParams{t.chain, t.options, d.schemesCert})
+			if err != nil {
+				return err
+			}
+			t.verified = verified
+		}
+		if ask := cfg.VerifyPeerCertificate; ask != nil {
+			return call(ReasonVerificationRejected, func() error { return ask(raw, t.verified) })
+		}
+		return nil
+	}
+	return t
+}
+
+// verifyChain verifies a chain with crypto/x509, and returns the ways to build it
+// up to a root.
+func verifyChain(p verifyParams) ([][]*x509.Certificate, error) {
+	chains, err := p.chain[0].Verify(p.options)
+	var noRoots x509.SystemRootsError
+	if errors.As(err, &noRoots) {
+		return nil, failure(ReasonSystemRoots, err) // not the peer's fault
+	}
+	if err != nil {
+		return nil, &ProtocolError{Reason: certificateReason(err, p.chain), Err: err}
+	}
+	// "If the client cannot construct an acceptable chain using the provided
+	// certificates and decides to abort the handshake, then it MUST abort the
+	// handshake with an appropriate certificate-related alert (by default,
+	// "unsupported_certificate"; see Section 6.2 for more information)."
+	// https://www.rfc-editor.org/rfc/rfc8446#section-4.4.2.2
+	chains = slices.DeleteFunc(chains, func(chain []*x509.Certificate) bool { return !signedAsOffered(chain, p.schemes) })
+	if len(chains) == 0 {
+		return nil, violationf(ReasonUnsupportedCertificate, "signed with a scheme that was not offered")
+	}
+	return chains, nil
+}
+
+// signedAsOffered reports whether the certificates of a verified chain are signed
+// with such schemes, its root aside.
+func signedAsOffered(chain []*x509.Certificate, schemes []tls.SignatureScheme) bool {
+	for _, cert := range chain[:len(chain)-1] {
+		if !slices.Contains(schemes, certificateScheme(cert)) {
+			return false
+		}
+	}
+	return true
+}
+
+// certificateReason finds the reason that an error of x509 stands for.
+func certificateReason(err error, chain []*x509.Certificate) Reason {
+	var invalid x509.CertificateInvalidError
+	var unknown x509.UnknownAuthorityError
+	var hostname x509.HostnameError
+	var critical x509.UnhandledCriticalExtension
+	switch {
+	case errors.As(err, &unknown):
+		// "Any endpoint receiving any certificate which it would need to validate
+		// using any signature algorithm using an MD5 hash MUST abort the handshake
+		// with a "bad_certificate" alert. SHA-1 is deprecated, and it is
+		// RECOMMENDED that any endpoint receiving any certificate which it would
+		// need to validate using any signature algorithm using a SHA-1 hash abort
+		// the handshake with a "bad_certificate" alert."
+		// https://www.rfc-editor.org/rfc/rfc8446#section-4.4.2.4
+		if slices.ContainsFunc(chain, signedWithWeakHash) {
+			return ReasonBadCertificate
+		}
+		return ReasonUnknownAuthority
+	case errors.As(err, &hostname):
+		return ReasonNameMismatch
+	case errors.As(err, &critical):
+		return ReasonUnsupportedCertificate
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return ReasonCertificateExpired
+	case errors.As(err, &invalid) && invalid.Reason == x509.IncompatibleUsage:
+		return ReasonCertificateUsage
+	}
+	return ReasonBadCertificate
+}
+
+// signedWithWeakHash reports whether a certificate depends on MD5 or SHA-1. That
+// of a root, which signs itself, is not validated.
+func signedWithWeakHash(cert *x509.Certificate) bool {
+	switch cert.SignatureAlgorithm {
+	case x509.MD5WithRSA, x509.SHA1WithRSA, x509.ECDSAWithSHA1, x509.DSAWithSHA1:
+		return !bytes.Equal(cert.RawSubject, cert.RawIssuer)
+	}
+	return false
+}
+
+// checkSignature checks that the key of the peer's certificate has signed the
+// content of a handshake of that version, with a scheme that we offered.
+func (d *derived) checkSignature(version uint16, leaf *x509.Certificate, id wire.SignatureScheme, content, signature []byte) error {
+	// "If the CertificateVerify message is sent by a server, the signature
+	// algorithm MUST be one offered in the client's "signature_algorithms"
+	// extension unless no valid certificate chain can be produced without
+	// unsupported algorithms"
+	// https://www.rfc-editor.org/rfc/rfc8446#section-4.4.3
+	s := findScheme(d.schemes, tls.SignatureScheme(id))
+	if s == nil || !s.usable(version, leaf.PublicKey) {
+		return violationf(ReasonSignatureScheme, "%s", id)
+	}
+	// "If the verification fails, the receiver MUST terminate the handshake with
+	// a "decrypt_error" alert."
+	// https://www.rfc-editor.org/rfc/rfc8446#section-4.4.3
+	if err := s.verify(leaf.PublicKey, content, signature); err != nil {
+		return &ProtocolError{Reason: ReasonBadSignature, Err: err}
+	}
+	return nil
+}

@@ -13,7 +13,8 @@
 //   - FuzzDifferentialServer and FuzzDifferentialClient give the same hellos to
 //     crypto/tls. The two may differ only where a listed reason says so.
 //     FuzzDifferentialHandshake runs whole handshakes against it.
-//   - FuzzParseSession reads what caches, stores and tickets hold.
+//   - FuzzParseSession reads what caches, stores and tickets hold, and
+//     FuzzTicketKeys opens tickets.
 //
 // With the build tag tlscore_nullcrypto records are not protected, so that what
 // the fuzzer invents gets past the MAC:

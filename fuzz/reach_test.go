@@ -22,7 +22,7 @@ var targets = []string{
 	"FuzzCertificateVerify", "FuzzFinished", "FuzzNewSessionTicket", "FuzzKeyUpdate", "FuzzEndOfEarlyData",
 	"FuzzHelloRequest", "FuzzCertificate12", "FuzzCertificateStatus", "FuzzServerKeyExchange", "FuzzCertificateRequest12",
 	"FuzzServerHelloDone", "FuzzClientKeyExchange", "FuzzNewSessionTicket12",
-	"FuzzParseSession",
+	"FuzzParseSession", "FuzzTicketKeys",
 }
 
 // TestSeeds writes the seeds with -update. Without, it checks that there are

@@ -3,6 +3,8 @@ package fuzz
 import (
 	"bytes"
 	"crypto/tls"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -48,6 +50,46 @@ func FuzzParseSession(f *testing.F) {
 	})
 }
 
+// FuzzTicketKeys opens tickets with fixed and with derived keys. None that was
+// not sealed opens, and what is sealed opens until it is changed.
+func FuzzTicketKeys(f *testing.F) {
+	addSeeds(f)
+	at := time.UnixMilli(1700000000123)
+	fixed, err := tlscore.NewTicketKeys([32]byte{1}, [32]byte{2})
+	if err != nil {
+		f.Fatal(err)
+	}
+	shared, err := tlscore.NewSharedTicketKeys(make([]byte, 32), time.Hour)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, ticket []byte) {
+		for _, keys := range []*tlscore.TicketKeys{fixed, shared} {
+			given := bytes.Clone(ticket)
+			if got, ok := keys.Open([]byte("dst"), ticket, at); ok || !ok && string(got) != "dst" {
+				t.Fatalf("Open gave %q, %v", got, ok)
+			}
+			if !bytes.Equal(ticket, given) {
+				t.Fatal("Open changed the ticket")
+			}
+			sealed, err := keys.Seal(nil, ticket, at, zeros{})
+			if len(ticket) > 1<<16-1-44 {
+				if err == nil {
+					t.Fatalf("a ticket of %d bytes", len(sealed))
+				}
+				continue
+			}
+			if got, ok := keys.Open(nil, sealed, at); err != nil || !ok || !bytes.Equal(got, ticket) {
+				t.Fatalf("Open gave %x, %v; Seal %v", got, ok, err)
+			}
+			sealed[len(ticket)%len(sealed)] ^= 1
+			if got, ok := keys.Open(nil, sealed, at); ok || len(got) != 0 {
+				t.Fatalf("a changed ticket opens: %x", got)
+			}
+		}
+	})
+}
+
 // sampleSessions are what a client and a server keep, of both versions.
 func sampleSessions() map[string]*tlscore.Session {
 	chain := certificates[2][1].Certificate
@@ -73,12 +115,28 @@ func sampleSessions() map[string]*tlscore.Session {
 }
 
 func sessionSeeds() (list []seed) {
-	for name, s := range sampleSessions() {
-		b, err := s.MarshalBinary()
+	sessions := sampleSessions()
+	for _, name := range slices.Sorted(maps.Keys(sessions)) {
+		b, err := sessions[name].MarshalBinary()
 		if err != nil {
 			panic(err)
 		}
 		list = append(list, seed{name, [][]byte{b}})
 	}
 	return list
+}
+
+// ticketSeeds are names of the keys with too little behind them, and a session.
+func ticketSeeds() (list []seed) {
+	fixed, err := tlscore.NewTicketKeys([32]byte{1})
+	if err != nil {
+		panic(err)
+	}
+	ticket, err := fixed.Seal(nil, nil, time.Time{}, zeros{})
+	if err != nil {
+		panic(err)
+	}
+	session := sessionSeeds()[0].args[0]
+	forged := append(ticket[:28:28], make([]byte, 40)...)
+	return []seed{{"name", [][]byte{ticket[:16]}}, {"short", [][]byte{ticket[:43]}}, {"forged", [][]byte{forged}}, {"session", [][]byte{session}}}
 }

@@ -55,6 +55,8 @@ func seedsOf(target string) []seed {
 		return differentialHandshakeSeeds()
 	case "FuzzParseSession":
 		return sessionSeeds()
+	case "FuzzTicketKeys":
+		return ticketSeeds()
 	}
 	return codecSeeds(target)
 }

@@ -143,7 +143,9 @@ var (
 // https://www.rfc-editor.org/rfc/rfc8446#section-4.2
 func (c *clientHandshake) checkSolicited(list []wire.Extension) error {
 	for i := range list {
-		if t := list[i].Type; t != wire.ExtCookie && !c.hello.Has(t) {
+		// "Clients MUST reject GREASE values when negotiated by the server."
+		// https://www.rfc-editor.org/rfc/rfc8701#section-3.1
+		if t := list[i].Type; t != wire.ExtCookie && !c.hello.Has(t) || wire.IsGREASE(uint16(t)) {
 			return violationf(ReasonUnsolicitedExtension, "%s", t)
 		}
 	}
@@ -283,6 +285,9 @@ func clientKeyAgreed(m *Machine, _ []byte) (State, error) {
 	}
 	defer clear(t.shared)
 	c.deriveHandshakeSecrets(t.shared)
+	if err := m.logHandshakeSecrets(); err != nil {
+		return 0, err
+	}
 	if err := m.in.install(c.suite, &c.serverSecret); err != nil {
 		return 0, err
 	}
@@ -348,6 +353,11 @@ func clientEncryptedExtensions(m *Machine, msg []byte) (State, error) {
 		m.conn.NegotiatedProtocol = string(ee.ALPN)
 	}
 	m.conn.NegotiatedProtocolIsMutual = true
+	if ee.Has(wire.ExtRecordSizeLimit) {
+		if err := m.agreeRecordSize(ee.RecordSizeLimit); err != nil {
+			return 0, err
+		}
+	}
 	c.transcript.Write(msg)
 	return StateWaitCertificateOrRequest, nil
 }
@@ -406,6 +416,7 @@ func clientCertificate(m *Machine, msg []byte) (State, error) {
 		return 0, err
 	}
 	m.conn.PeerCertificates = chain
+	m.keepStaples(cert.Entries[0].OCSPResponse, cert.Entries[0].SCTs)
 	if err := checkLeaf(tls.VersionTLS13, chain[0]); err != nil {
 		return 0, err
 	}
@@ -446,6 +457,9 @@ func clientFinished(m *Machine, msg []byte) (State, error) {
 	own := main.ClientTraffic(hash)
 	defer own.Wipe()
 	c.peerSecret = main.ServerTraffic(hash)
+	if err := m.startExporting(main, &own, &c.peerSecret, hash); err != nil {
+		return 0, err
+	}
 
 	if err := m.connected(&c.handshake, &c.serverSecret, msg, beforeFinished); err != nil {
 		return 0, err

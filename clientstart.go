@@ -3,6 +3,7 @@ package tlscore
 import (
 	"bytes"
 	"crypto/tls"
+	"slices"
 
 	"tlscore.example/tlscore/internal/wire"
 )
@@ -45,6 +46,7 @@ func clientStart(m *Machine, _ []byte) (State, error) {
 	if err := c.newHello(m.cfg, m.d); err != nil {
 		return 0, err
 	}
+	c.clientRandom = c.hello.Random
 	return m.await(StateMakeKeyShare, newSharesTask(m.cfg, m.d.keyShares))
 }
 
@@ -76,6 +78,7 @@ func (c *clientHandshake) newHello(cfg *Config, d *derived) error {
 		SignatureAlgorithms:     convert[wire.SignatureScheme](d.algorithms),
 		SignatureAlgorithmsCert: convert[wire.SignatureScheme](d.algorithmsCert),
 		CertificateAuthorities:  d.clientAuthorities,
+		RecordSizeLimit:         cfg.RecordSizeLimit,
 		ALPN:                    d.alpn,
 		SupportedVersions:       []wire.Version{wire.VersionTLS13},
 	}
@@ -97,12 +100,15 @@ func (c *clientHandshake) newHello(cfg *Config, d *derived) error {
 		{wire.ExtALPN, len(d.alpn) > 0},
 		{wire.ExtSupportedVersions, true},
 		{wire.ExtKeyShare, true},
+		{wire.ExtStatusRequest, cfg.OCSPStapling},
+		{wire.ExtSignedCertificateTimestamp, cfg.SignedCertificateTimestamps},
+		{wire.ExtRecordSizeLimit, cfg.RecordSizeLimit != 0},
 	} {
 		if x.present {
 			c.hello.Extensions = append(c.hello.Extensions, wire.Extension{Type: x.t})
 		}
 	}
-	return nil
+	return c.arrange(cfg)
 }
 
 func (c *clientHandshake) randomFields(cfg *Config) error {
@@ -116,11 +122,16 @@ func (c *clientHandshake) randomFields(cfg *Config) error {
 	return cfg.random(c.hello.SessionID)
 }
 
-// setShares puts key shares into the ClientHello.
+// setShares puts key shares into the ClientHello, in the first one with one of a
+// reserved group if such a group is offered.
 func (c *clientHandshake) setShares(shares []*keyShare) {
 	c.shares, c.hello.KeyShares = shares, nil
 	for _, k := range shares {
 		c.hello.KeyShares = append(c.hello.KeyShares, wire.KeyShare{Group: wire.NamedGroup(k.id), Data: k.public})
+	}
+	if len(c.hello.SupportedGroups) > 0 && wire.IsGREASE(uint16(c.hello.SupportedGroups[0])) && c.retry == nil {
+		reserved := wire.KeyShare{Group: c.hello.SupportedGroups[0], Data: []byte{0}}
+		c.hello.KeyShares = slices.Insert(c.hello.KeyShares, 0, reserved)
 	}
 }
 

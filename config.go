@@ -10,9 +10,11 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"tlscore.example/tlscore/internal/record"
 	"tlscore.example/tlscore/internal/wire"
 )
 
@@ -120,6 +122,34 @@ type Config struct {
 	// signature_algorithms says the same. RFC 8446, Section 4.2.3.
 	SignatureSchemesCert []tls.SignatureScheme
 
+	// OCSPStapling makes a client ask for an OCSP response with the server's
+	// certificate; ConnectionState has it then. RFC 6066, Section 8.
+	OCSPStapling bool
+	// VerifyOCSPResponse, if set together with OCSPStapling, judges the OCSP
+	// response, nil when there is none, of the chain that was verified. Its error
+	// ends the handshake with bad_certificate_status_response, unless it wraps an
+	// [AlertError]. It is part of [TaskVerifyChain].
+	VerifyOCSPResponse func(response []byte, verifiedChains [][]*x509.Certificate) error
+	// SignedCertificateTimestamps makes a client ask for the timestamps of
+	// certificate transparency; ConnectionState has them then. RFC 6962.
+	SignedCertificateTimestamps bool
+
+	// RecordSizeLimit is the longest content of a protected record that this side
+	// accepts, in bytes, the content type of TLS 1.3 and padding included: 64 to
+	// 16385, or 0 for the protocol's own limit. A client asks for it when it is not 0.
+	// A server that is asked answers, and both keep to what the other wants.
+	// RFC 8449.
+	RecordSizeLimit uint16
+	// RecordPadding pads protected records of TLS 1.3 so that their plaintext is a
+	// multiple of so many bytes, which hides lengths; 0 and 1 pad nothing, the most
+	// is 16384. RFC 8446, Section 5.4.
+	RecordPadding int
+	// GREASE makes a client offer reserved values beside real ones, so that servers
+	// stay tolerant of what they do not know. RFC 8701.
+	GREASE bool
+	// ShuffleExtensions makes a client send its extensions in a random order.
+	ShuffleExtensions bool
+
 	// NoMiddleboxCompat makes a client leave out the session id and the
 	// change_cipher_spec that help it past middleboxes. RFC 8446, Appendix D.4.
 	NoMiddleboxCompat bool
@@ -133,6 +163,11 @@ type Config struct {
 	// Allocator is where the buffers of connections come from; nil means a
 	// shared pool.
 	Allocator Allocator
+	// KeyLogWriter, if set, is given the secrets of the connections, one line per
+	// secret in the NSS key log format, which Wireshark reads: whoever has them can
+	// read all. It is for debugging. Lines come whole, one Write each, never two at a
+	// time.
+	KeyLogWriter io.Writer
 	// Trace, if set, is told each handshake message and alert that is sent or
 	// received. It is for looking, not for deciding: it must not call the
 	// machine. It is called from Step and from the answers, and from Write,
@@ -171,40 +206,49 @@ type derived struct {
 	// ClientHello.
 	authorities       [][]byte
 	clientAuthorities [][]byte
+	keyLog            sync.Mutex // one line of the key log at a time
 }
 
 // Clone returns a copy of c that may be changed. What its fields point to is
 // shared.
 func (c *Config) Clone() *Config {
-	return &Config{
-		Rand:                   c.Rand,
-		Time:                   c.Time,
-		Certificates:           c.Certificates,
-		GetCertificate:         c.GetCertificate,
-		GetClientCertificate:   c.GetClientCertificate,
-		RootCAs:                c.RootCAs,
-		ServerName:             c.ServerName,
-		InsecureSkipVerify:     c.InsecureSkipVerify,
-		ClientAuth:             c.ClientAuth,
-		ClientCAs:              c.ClientCAs,
-		CertificateAuthorities: c.CertificateAuthorities,
-		PostHandshakeAuth:      c.PostHandshakeAuth,
-		VerifyPeerCertificate:  c.VerifyPeerCertificate,
-		VerifyConnection:       c.VerifyConnection,
-		NextProtos:             c.NextProtos,
-		MinVersion:             c.MinVersion,
-		MaxVersion:             c.MaxVersion,
-		CipherSuites:           c.CipherSuites,
-		CurvePreferences:       c.CurvePreferences,
-		KeyShares:              c.KeyShares,
-		SignatureSchemes:       c.SignatureSchemes,
-		SignatureSchemesCert:   c.SignatureSchemesCert,
-		NoMiddleboxCompat:      c.NoMiddleboxCompat,
-		Tasks:                  c.Tasks,
-		Limits:                 c.Limits,
-		Allocator:              c.Allocator,
-		Trace:                  c.Trace,
-	}
+	clone := new(Config)
+	clone.Rand = c.Rand
+	clone.Time = c.Time
+	clone.Certificates = c.Certificates
+	clone.GetCertificate = c.GetCertificate
+	clone.GetClientCertificate = c.GetClientCertificate
+	clone.RootCAs = c.RootCAs
+	clone.ServerName = c.ServerName
+	clone.InsecureSkipVerify = c.InsecureSkipVerify
+	clone.ClientAuth = c.ClientAuth
+	clone.ClientCAs = c.ClientCAs
+	clone.CertificateAuthorities = c.CertificateAuthorities
+	clone.PostHandshakeAuth = c.PostHandshakeAuth
+	clone.VerifyPeerCertificate = c.VerifyPeerCertificate
+	clone.VerifyConnection = c.VerifyConnection
+	clone.NextProtos = c.NextProtos
+	clone.MinVersion = c.MinVersion
+	clone.MaxVersion = c.MaxVersion
+	clone.CipherSuites = c.CipherSuites
+	clone.CurvePreferences = c.CurvePreferences
+	clone.KeyShares = c.KeyShares
+	clone.SignatureSchemes = c.SignatureSchemes
+	clone.SignatureSchemesCert = c.SignatureSchemesCert
+	clone.NoMiddleboxCompat = c.NoMiddleboxCompat
+	clone.Tasks = c.Tasks
+	clone.Limits = c.Limits
+	clone.Allocator = c.Allocator
+	clone.Trace = c.Trace
+	clone.OCSPStapling = c.OCSPStapling
+	clone.VerifyOCSPResponse = c.VerifyOCSPResponse
+	clone.SignedCertificateTimestamps = c.SignedCertificateTimestamps
+	clone.RecordSizeLimit = c.RecordSizeLimit
+	clone.RecordPadding = c.RecordPadding
+	clone.GREASE = c.GREASE
+	clone.ShuffleExtensions = c.ShuffleExtensions
+	clone.KeyLogWriter = c.KeyLogWriter
+	return clone
 }
 
 // derive checks c and computes what follows from it, once.
@@ -214,7 +258,7 @@ func (c *Config) derive() (*derived, error) {
 	}
 	d := new(derived)
 	for _, check := range []func(*derived) error{
-		c.checkPlatform, c.deriveVersions, c.deriveSuites, c.deriveGroups,
+		c.checkPlatform, c.checkRecords, c.deriveVersions, c.deriveSuites, c.deriveGroups,
 		c.deriveSchemes, c.deriveNames, c.deriveLimits, c.deriveCertificates, c.deriveClientAuth,
 	} {
 		if err := check(d); err != nil {
@@ -230,6 +274,20 @@ func (c *Config) derive() (*derived, error) {
 func (c *Config) checkPlatform(*derived) error {
 	if fips140.Enforced() {
 		return errors.New("TLS needs GCM, X25519 and ChaCha20-Poly1305 of the standard library, which GODEBUG=fips140=only forbids")
+	}
+	return nil
+}
+
+func (c *Config) checkRecords(*derived) error {
+	switch {
+	case c.RecordSizeLimit != 0 && (c.RecordSizeLimit < minRecordSizeLimit || c.RecordSizeLimit > record.MaxInner):
+		return fmt.Errorf("RecordSizeLimit is %d, not between %d and %d", c.RecordSizeLimit, minRecordSizeLimit, record.MaxInner)
+	case c.RecordPadding < 0 || c.RecordPadding > record.MaxPlaintext:
+		return fmt.Errorf("RecordPadding is %d, not between 0 and %d", c.RecordPadding, record.MaxPlaintext)
+	case c.RecordPadding > 0 && c.Limits.withDefaults().Output < c.RecordPadding+record.Overhead:
+		return errors.New("Limits.Output leaves no room for a record with RecordPadding")
+	case c.VerifyOCSPResponse != nil && !c.OCSPStapling:
+		return errors.New("VerifyOCSPResponse needs OCSPStapling")
 	}
 	return nil
 }

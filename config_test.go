@@ -176,7 +176,7 @@ func TestConfigClone(t *testing.T) {
 			f.Set(reflect.ValueOf(x509.NewCertPool()))
 		}
 	}
-	cfg.Rand, cfg.Allocator = bytes.NewReader(nil), pooled{}
+	cfg.Rand, cfg.Allocator, cfg.KeyLogWriter = bytes.NewReader(nil), pooled{}, new(bytes.Buffer)
 	cfg.Limits.Output = 1000
 	clone := reflect.ValueOf(cfg.Clone()).Elem()
 	for i := range v.NumField() {

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 
 	"tlscore.example/tlscore/internal/schedule"
 	"tlscore.example/tlscore/internal/wire"
@@ -13,9 +14,10 @@ import (
 
 // handshake is what both roles keep until the handshake is over.
 type handshake struct {
-	suite      *cipherSuite
-	transcript *schedule.Transcript
-	secret     *schedule.HandshakeSecret
+	clientRandom [32]byte // names the connection in the key log
+	suite        *cipherSuite
+	transcript   *schedule.Transcript
+	secret       *schedule.HandshakeSecret
 	// The handshake traffic secrets.
 	clientSecret, serverSecret schedule.TrafficSecret
 	// The application traffic secret of the peer, from when it is derived until
@@ -196,6 +198,14 @@ func (m *Machine) speak(version uint16) {
 		m.rules = rulesClient13
 	} else {
 		m.rules = rulesServer13
+	}
+}
+
+// keepStaples keeps what the server has said about its certificate.
+func (m *Machine) keepStaples(ocsp []byte, scts [][]byte) {
+	m.conn.OCSPResponse = slices.Clone(ocsp)
+	for _, sct := range scts {
+		m.conn.SignedCertificateTimestamps = append(m.conn.SignedCertificateTimestamps, slices.Clone(sct))
 	}
 }
 

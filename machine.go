@@ -21,6 +21,8 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+
+	"tlscore.example/tlscore/internal/record"
 )
 
 // Machine is one TLS connection. It is made by [NewClient], [NewServer] or
@@ -31,7 +33,7 @@ import (
 // one goroutine at a time.
 //
 // The receiving half is Step, EOF, the answers (Accept, Reject, Done), and the getters
-// State, Err, Task, ClientHello, RawClientHello and ConnectionState.
+// State, Err, Task, ClientHello, RawClientHello, ConnectionState and the exporters.
 //
 // The sending half is Write, AppendSealed, SealedLen, KeyUpdate, CloseWrite,
 // SentAlert, Output, AppendOutput and Sent.
@@ -63,6 +65,8 @@ type Machine struct {
 // negotiated is what ConnectionState tells.
 type negotiated struct {
 	tls.ConnectionState
+	exporter, earlyExporter exporter // nil while there is none
+	extendedMasterSecret    bool     // of TLS 1.2
 }
 
 // NewClient returns a client that will connect with cfg. The first Step, which
@@ -122,7 +126,7 @@ func newMachine(rules ruleSet, start State, limits *Limits) *Machine {
 		state: start,
 		conn:  new(negotiated),
 		in:    &receiver{limits: limits, first: true},
-		out:   &sender{limits: limits, err: ErrNotReady, version: recordVersion},
+		out:   &sender{limits: limits, err: ErrNotReady, version: recordVersion, maxContent: record.MaxPlaintext},
 	}
 	return m
 }
@@ -136,6 +140,7 @@ func (m *Machine) configure(cfg *Config, d *derived) {
 	defer m.out.unlock()
 	m.out.limits = &d.limits
 	m.out.trace = cfg.Trace
+	m.out.pad = cfg.RecordPadding
 	if m.out.out.Len() == 0 { // else a CloseWrite has just come between
 		m.out.out.Allocator = cfg.Allocator
 	}
@@ -413,6 +418,7 @@ func (m *Machine) Release() {
 	m.out.unlock()
 	m.endReceiving()
 	m.endHandshake()
+	m.wipeExporters()
 	m.hello, m.task = nil, nil
 	m.queued, m.sent = 0, false
 	if m.err == nil {
@@ -454,6 +460,7 @@ func (m *Machine) fail(err error) {
 	m.queued = 0
 	m.endReceiving()
 	m.endHandshake()
+	m.wipeExporters()
 }
 
 // inState notes the state in an error.

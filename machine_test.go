@@ -54,7 +54,7 @@ func TestWrite(t *testing.T) {
 			sent := pattern13(100000)
 			for rest := sent; len(rest) > 0; {
 				n, err := r.m.Write(rest)
-				if err != nil || len(r.m.Output()) > 64<<10+100*keyUpdateLen {
+				if err != nil || len(r.m.Output()) > 64<<10+100*(record.Overhead+wire.HeaderLen+1) {
 					t.Fatalf("%d, %v, %d bytes of output", n, err, len(r.m.Output()))
 				}
 				if more, err := r.m.Write(rest[n:]); n < len(rest) && more > 0 || err != nil {
@@ -120,7 +120,7 @@ func TestKeyUpdateOwed(t *testing.T) {
 			t.Errorf("%d answers at once", updates)
 		}
 		// No room for the KeyUpdate: nothing is sealed.
-		if dst, n, err := r.m.AppendSealed(make([]byte, 0, keyUpdateLen-1), []byte("d")); len(dst) != 0 || n != 0 || err != nil {
+		if dst, n, err := r.m.AppendSealed(make([]byte, 0, (record.Overhead+wire.HeaderLen+1)-1), []byte("d")); len(dst) != 0 || n != 0 || err != nil {
 			t.Errorf("%d bytes, %d, %v", len(dst), n, err)
 		}
 		dst, n, err := r.m.AppendSealed(make([]byte, 0, r.m.SealedLen(4)), []byte("data"))

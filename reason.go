@@ -66,6 +66,7 @@ const (
 	ReasonClientHelloChanged
 	ReasonBadPreSharedKey
 	ReasonBadServerName
+	ReasonBadRecordSizeLimit
 	ReasonNoApplicationProtocol
 	ReasonApplicationProtocolNotOffered
 
@@ -95,6 +96,7 @@ const (
 	// given to [Machine.Reject].
 	ReasonRejected Reason = iota + ReasonBadKeyUpdate + 1
 	ReasonVerificationRejected
+	ReasonCertificateStatus
 	ReasonNoCertificate
 	ReasonSystemRoots
 	ReasonCallbackFailed
@@ -167,6 +169,7 @@ var reasons = [numReasons]reasonInfo{
 	ReasonClientHelloChanged:            {name: "ClientHelloChanged", alert: AlertIllegalParameter, text: "the second ClientHello differs from the first where it may not", ref: "RFC 8446, Section 4.1.2"},
 	ReasonBadPreSharedKey:               {name: "BadPreSharedKey", alert: AlertIllegalParameter, text: "pre_shared_key is not the last extension, or lacks binders", ref: "RFC 8446, Section 4.2.11"},
 	ReasonBadServerName:                 {name: "BadServerName", alert: AlertIllegalParameter, text: "server_name is not a host name", ref: "RFC 6066, Section 3"},
+	ReasonBadRecordSizeLimit:            {name: "BadRecordSizeLimit", alert: AlertIllegalParameter, text: "record_size_limit below 64 or above what the version allows", ref: "RFC 8449, Section 4"},
 	ReasonNoApplicationProtocol:         {name: "NoApplicationProtocol", alert: AlertNoApplicationProtocol, text: "no application protocol in common", ref: "RFC 7301, Section 3.2"},
 	ReasonApplicationProtocolNotOffered: {name: "ApplicationProtocolNotOffered", alert: AlertIllegalParameter, text: "the server chose an application protocol that was not offered", ref: "RFC 7301, Section 3.1"},
 
@@ -187,6 +190,7 @@ var reasons = [numReasons]reasonInfo{
 
 	ReasonRejected:             {name: "Rejected", alert: AlertAccessDenied, text: "rejected by the application", ref: "RFC 8446, Section 6.2"},
 	ReasonVerificationRejected: {name: "VerificationRejected", alert: AlertBadCertificate, text: "the application refused the peer", ref: "RFC 8446, Section 6.2"},
+	ReasonCertificateStatus:    {name: "CertificateStatus", alert: AlertBadCertificateStatusResponse, text: "the application refused the OCSP response", ref: "RFC 6066, Section 8"},
 	ReasonNoCertificate:        {name: "NoCertificate", alert: AlertUnrecognizedName, text: "no certificate for this client", ref: "RFC 6066, Section 3"},
 	ReasonSystemRoots:          {name: "SystemRoots", alert: AlertInternalError, text: "the authorities that the system trusts are not to be had", ref: "RFC 8446, Section 6.2"},
 	ReasonCallbackFailed:       {name: "CallbackFailed", alert: AlertInternalError, text: "a callback of the application failed", ref: "RFC 8446, Section 6.2"},

@@ -551,6 +551,19 @@ var reasonTests = map[Reason]reasonTest{
 		onHello(StateWaitAccept, func(p *tlstest.Peer) { p.ServerName = "local host" }),
 		onHello(StateWaitAccept, func(p *tlstest.Peer) { p.ServerName = "localhost." }),
 	)},
+	ReasonBadRecordSizeLimit: {"022f", append(
+		refusedHello(func(m *wire.ClientHello) {
+			m.RecordSizeLimit = 63
+			m.Extensions = append(m.Extensions, tlstest.Extensions(wire.ExtRecordSizeLimit)...)
+		}),
+		clientAt(StateWaitEncryptedExtensions, func(r *rig) {
+			r.p.OnEncryptedExtensions = func(m *wire.EncryptedExtensions) {
+				m.RecordSizeLimit = 63
+				m.Extensions = append(m.Extensions, tlstest.Extensions(wire.ExtRecordSizeLimit)...)
+			}
+			r.p.Send(r.p.EncryptedExtensions())
+		}, func(c *Config) { c.RecordSizeLimit = 100 }),
+	)},
 	ReasonNoApplicationProtocol: {"0278", refusedHello(offerALPN("h3", "h2c"), func(c *Config) { c.NextProtos = []string{"h2"} })},
 	ReasonApplicationProtocolNotOffered: {"022f", []scenario{clientAt(StateWaitEncryptedExtensions, func(r *rig) {
 		r.p.OnEncryptedExtensions = func(m *wire.EncryptedExtensions) {
@@ -643,6 +656,12 @@ var reasonTests = map[Reason]reasonTest{
 		}),
 		clientAt(StateWaitServerFinished, func(r *rig) { r.p.Send(r.p.Finished()) }, withConnectionCheck(rejectConnection)),
 		serverAt(StateWaitClientFinished, func(r *rig) { r.p.Send(r.p.Finished()) }, withConnectionCheck(rejectConnection)),
+	}},
+	ReasonCertificateStatus: {"0271", []scenario{
+		clientAt(StateWaitCertificateOrRequest, func(r *rig) { r.p.Send(r.p.CertificateMessage()) }, func(c *Config) {
+			c.OCSPStapling = true
+			c.VerifyOCSPResponse = func([]byte, [][]*x509.Certificate) error { return errTest }
+		}),
 	}},
 	ReasonNoCertificate: {"0270", anyHello(withGetCertificate(func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, nil }))},
 	ReasonSystemRoots:   {"0250", []scenario{withoutSystemRoots()}},

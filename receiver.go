@@ -31,6 +31,8 @@ type receiver struct {
 
 	data []byte // of the EventData that is due
 
+	maxInner uint16 // of protected records, from record_size_limit; 0 for the protocol's own
+
 	earlySkipped int  // bytes of early data that were passed over
 	skipEarly    bool // early data may still come and is passed over
 	first        bool // no record was seen yet
@@ -127,6 +129,9 @@ func (in *receiver) install(suite *cipherSuite, secret *schedule.TrafficSecret) 
 	key, err := suite.protection(secret)
 	if err != nil {
 		return failure(ReasonKeyGeneration, err)
+	}
+	if in.maxInner != 0 {
+		key.SetMaxInner(int(in.maxInner))
 	}
 	return in.setKey(key)
 }

@@ -28,6 +28,9 @@ type sender struct {
 	epoch   uint64 // KeyUpdates sent
 	version uint16 // legacy_record_version of plaintext records
 
+	maxContent int // the longest content of a protected record
+	pad        int // what the plaintext of a record is padded to a multiple of
+
 	compatCCS      bool // a change_cipher_spec is owed before the first protected record
 	finished       bool // our Finished was sent
 	closed         bool // our close_notify was sent
@@ -76,8 +79,8 @@ func (s *sender) appendRecord(t record.ContentType, content []byte) {
 		return
 	}
 	s.queueCompatCCS()
-	buf := s.out.extend(record.Overhead + len(content))
-	s.out.commit(s.key.Seal(buf, t, content))
+	buf := s.out.extend(s.sealedSize(len(content)))
+	s.out.commit(s.seal(buf, t, content))
 }
 
 // queueCompatCCS queues the change_cipher_spec of middlebox compatibility mode,
@@ -102,6 +105,9 @@ func (s *sender) appendHandshake(messages []byte, then func(*sender)) bool {
 	}
 	for len(messages) > 0 {
 		n := min(len(messages), record.MaxPlaintext)
+		if s.key != nil {
+			n = min(n, s.maxContent)
+		}
 		s.appendRecord(record.TypeHandshake, messages[:n])
 		messages = messages[n:]
 	}
@@ -144,9 +150,6 @@ func (s *sender) updateDue() bool {
 	return s.updateOwed || s.key.Remaining() <= reserved
 }
 
-// keyUpdateLen is the length of a KeyUpdate in a record of its own.
-const keyUpdateLen = record.Overhead + wire.HeaderLen + 1
-
 // sealKeyUpdate appends a KeyUpdate to b, sealed under the old key, and changes
 // to the next one. RFC 8446, Section 4.6.3.
 func (s *sender) sealKeyUpdate(b []byte, request bool) ([]byte, error) {
@@ -170,7 +173,7 @@ func (s *sender) sealKeyUpdate(b []byte, request bool) ([]byte, error) {
 	var scratch [wire.HeaderLen + 1]byte
 	body := msg.Append(scratch[:0])
 	s.tell(TraceMessage{Sent: true, Body: body})
-	b = s.key.Seal(b, record.TypeHandshake, body)
+	b = s.seal(b, record.TypeHandshake, body)
 	s.secret.Wipe()
 	s.secret = next
 	s.replaceTrafficKey(key)
@@ -182,7 +185,7 @@ func (s *sender) sealKeyUpdate(b []byte, request bool) ([]byte, error) {
 
 // keyUpdate queues a KeyUpdate.
 func (s *sender) keyUpdate(request bool) error {
-	buf, err := s.sealKeyUpdate(s.out.extend(keyUpdateLen), request)
+	buf, err := s.sealKeyUpdate(s.out.extend(s.keyUpdateSize()), request)
 	s.out.commit(buf)
 	return err
 }
@@ -245,8 +248,9 @@ func (s *sender) write(p []byte) (n int, err error) {
 		return 0, s.err
 	}
 	for n < len(p) {
-		room := s.limits.Output - s.out.Len() - record.Overhead
-		if room <= 0 {
+		room := s.limits.Output - s.out.Len()
+		take := s.fit(len(p)-n, room)
+		if take <= 0 {
 			break
 		}
 		if s.updateDue() {
@@ -255,12 +259,12 @@ func (s *sender) write(p []byte) (n int, err error) {
 			}
 			continue
 		}
-		take := min(len(p)-n, room, record.MaxPlaintext)
 		if n == 0 {
 			// Memory for all that will be taken, at once.
-			s.out.extend(s.sealedLen(min(len(p), room)))
+			s.out.extend(min(room, s.sealedLen(len(p))))
 		}
-		s.out.commit(s.key.Seal(s.out.extend(take+record.Overhead), record.TypeApplicationData, p[n:n+take]))
+		buf := s.out.extend(s.sealedSize(take))
+		s.out.commit(s.seal(buf, record.TypeApplicationData, p[n:n+take]))
 		s.answered = false
 		n += take
 	}
@@ -280,7 +284,7 @@ func (s *sender) appendSealed(dst, p []byte) (_ []byte, n int, err error) {
 	for n < len(p) {
 		room := cap(dst) - len(dst)
 		if s.updateDue() {
-			if room < keyUpdateLen {
+			if room < s.keyUpdateSize() {
 				break
 			}
 			if dst, err = s.sealKeyUpdate(dst, false); err != nil {
@@ -288,11 +292,11 @@ func (s *sender) appendSealed(dst, p []byte) (_ []byte, n int, err error) {
 			}
 			continue
 		}
-		take := min(len(p)-n, room-record.Overhead, record.MaxPlaintext)
+		take := s.fit(len(p)-n, room)
 		if take <= 0 {
 			break
 		}
-		dst = s.key.Seal(dst, record.TypeApplicationData, p[n:n+take])
+		dst = s.seal(dst, record.TypeApplicationData, p[n:n+take])
 		s.answered = false
 		n += take
 	}
@@ -316,19 +320,23 @@ func (s *sender) sealedLen(n int) int {
 	if n <= 0 {
 		return 0
 	}
-	records := uint64((n + record.MaxPlaintext - 1) / record.MaxPlaintext)
-	size := n + int(records)*record.Overhead
+	whole, rest := n/s.maxContent, n%s.maxContent
 	if s.key == nil || s.suite == nil { // it cannot be written now, or not yet
-		return size
+		return n + (whole+1)*record.Overhead
+	}
+	size, records := whole*s.sealedSize(s.maxContent), uint64(whole)
+	if rest > 0 {
+		size += s.sealedSize(rest)
+		records++
 	}
 	left, perKey := s.key.Remaining(), s.suite.perKey(s.limits)
 	left -= min(reserved, left)
 	if s.updateOwed || left == 0 {
-		size += keyUpdateLen
+		size += s.keyUpdateSize()
 		left = perKey
 	}
 	if records > left {
-		size += keyUpdateLen * int((records-left+perKey-1)/perKey)
+		size += s.keyUpdateSize() * int((records-left+perKey-1)/perKey)
 	}
 	return size
 }

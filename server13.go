@@ -54,6 +54,12 @@ func serverHello13(m *Machine) (State, error) {
 	m.conn.ServerName = s.serverName
 	m.conn.NegotiatedProtocol = string(s.protocol)
 	m.conn.NegotiatedProtocolIsMutual = true
+	if hello.Has(wire.ExtRecordSizeLimit) {
+		if err := m.agreeRecordSize(hello.RecordSizeLimit); err != nil {
+			return 0, err
+		}
+		s.recordSizeLimit = m.in.maxInner
+	}
 	if share == nil {
 		m.sendHelloRetryRequest()
 		return StateWaitClientHelloRetry, nil
@@ -453,6 +459,10 @@ func serverSigned(m *Machine, _ []byte) (State, error) {
 	if err := m.startSending(s.suite, &own); err != nil {
 		return 0, err
 	}
+	// Only now would the client read the alert of a failure: it has our Finished.
+	if err := m.startExporting(main, &s.peerSecret, &own, hash); err != nil {
+		return 0, err
+	}
 	m.hello = nil
 	return StateWaitClientFinished, nil
 }
@@ -476,6 +486,9 @@ func (m *Machine) sendServerHello(own, shared []byte) error {
 	}
 	m.emit(hello)
 	s.deriveHandshakeSecrets(shared)
+	if err := m.logHandshakeSecrets(); err != nil {
+		return err
+	}
 	if err := m.in.install(s.suite, &s.clientSecret); err != nil {
 		return err
 	}
@@ -492,6 +505,10 @@ func (s *serverHandshake) encryptedExtensions() *wire.EncryptedExtensions {
 	}
 	if s.protocol != nil {
 		ee.Extensions = append(ee.Extensions, wire.Extension{Type: wire.ExtALPN})
+	}
+	if s.recordSizeLimit != 0 {
+		ee.RecordSizeLimit = s.recordSizeLimit
+		ee.Extensions = append(ee.Extensions, wire.Extension{Type: wire.ExtRecordSizeLimit})
 	}
 	return ee
 }

@@ -27,6 +27,8 @@ type serverHandshake struct {
 	protocol   []byte // of ALPN; nil without
 	share      []byte // the client's, for the group
 	sessionID  []byte
+
+	recordSizeLimit uint16 // our own, if the client has asked; else 0
 }
 
 // serverClientHello takes the first ClientHello. A server with a config answers
@@ -54,6 +56,7 @@ func serverAccept(m *Machine, _ []byte) (State, error) {
 	if err := checkClientHello(hello); err != nil {
 		return 0, err
 	}
+	m.server.clientRandom = hello.Random
 	m.speak(tls.VersionTLS13)
 	return serverHello13(m)
 }

@@ -42,7 +42,7 @@ func (c *Config) verifyOptions(chain []*x509.Certificate, client bool) (options 
 
 // newVerifyTask judges the certificate chain of the peer.
 func (m *Machine) newVerifyTask(chain []*x509.Certificate, raw [][]byte) *Task {
-	cfg, d := m.cfg, m.d
+	cfg, d, ocsp := m.cfg, m.d, m.conn.OCSPResponse
 	t := &Task{kind: TaskVerifyChain, chain: chain}
 	options, verify := cfg.verifyOptions(chain, m.client != nil)
 	t.options = options
@@ -59,6 +59,11 @@ func (m *Machine) newVerifyTask(chain []*x509.Certificate, raw [][]byte) *Task {
 				return err
 			}
 			t.verified = verified
+		}
+		if judge := cfg.VerifyOCSPResponse; judge != nil {
+			if err := call(ReasonCertificateStatus, func() error { return judge(ocsp, t.verified) }); err != nil {
+				return err
+			}
 		}
 		if ask := cfg.VerifyPeerCertificate; ask != nil {
 			return call(ReasonVerificationRejected, func() error { return ask(raw, t.verified) })

@@ -77,6 +77,9 @@ func newProtection(p Protection, key, iv []byte, ivLen int) (*Protection, error)
 	return &p, nil
 }
 
+// Pads reports whether records can be padded: in TLS 1.3. RFC 8446, Section 5.4.
+func (p *Protection) Pads() bool { return !p.tls12 }
+
 // Overhead is how many bytes longer a sealed record is than its content, when it has no padding. RFC 8446, Section 5.2;
 // RFC 5246, Section 6.2.3.3.
 func (p *Protection) Overhead() int {

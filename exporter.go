@@ -1,0 +1,126 @@
+package tlscore
+
+import (
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+
+	"tlscore.example/tlscore/internal/schedule"
+)
+
+// exporter gives out keying material. RFC 8446, Section 7.5; RFC 5705.
+type exporter interface {
+	Export(label string, context []byte, n int) ([]byte, error)
+	Wipe()
+}
+
+// The errors of exporting. They are misuse, and change nothing.
+var (
+	// ErrNoExporter is returned when there is nothing to export from: before the
+	// handshake is complete, or of early data that was not offered or accepted.
+	ErrNoExporter = errors.New("tlscore: there is no keying material to export")
+	// ErrNoExtendedMasterSecret is returned by the exporter of a TLS 1.2
+	// connection without the extended master secret: its keying material is not
+	// bound to one connection. RFC 7627, Section 6.2.
+	ErrNoExtendedMasterSecret = errors.New("tlscore: no exporter without the extended master secret")
+)
+
+// ExportKeyingMaterial returns n bytes of keying material for the label and
+// context, the same on both sides and bound to this connection, from
+// EventHandshakeDone on until the connection fails or is released. In TLS 1.2 a nil
+// context differs from an empty one. The error is [ErrNoExporter],
+// [ErrNoExtendedMasterSecret], or says what is wrong with the arguments: n is at
+// most 8,160. RFC 8446, Section 7.5; RFC 5705.
+func (m *Machine) ExportKeyingMaterial(label string, context []byte, n int) ([]byte, error) {
+	if m.conn.exporter == nil || !m.conn.HandshakeComplete {
+		return nil, ErrNoExporter
+	}
+	if m.conn.Version == tls.VersionTLS12 && !m.conn.extendedMasterSecret {
+		return nil, ErrNoExtendedMasterSecret
+	}
+	return m.conn.exporter.Export(label, context, n)
+}
+
+// ExportEarlyKeyingMaterial is ExportKeyingMaterial for early data: a client has it
+// once its ClientHello offers early data, a server once it has accepted it. It is
+// not bound to the server's part of the connection. RFC 8446, Section 7.5.
+func (m *Machine) ExportEarlyKeyingMaterial(label string, context []byte, n int) ([]byte, error) {
+	if m.conn.earlyExporter == nil {
+		return nil, ErrNoExporter
+	}
+	return m.conn.earlyExporter.Export(label, context, n)
+}
+
+// ChannelBinding returns the tls-exporter channel binding of the connection, 32
+// bytes that both sides can compare to know that nobody stands between them. Errors
+// are those of ExportKeyingMaterial. RFC 9266.
+func (m *Machine) ChannelBinding() ([]byte, error) {
+	return m.ExportKeyingMaterial("EXPORTER-Channel-Binding", []byte{}, 32)
+}
+
+// wipeExporters clears what keying material is exported from.
+func (m *Machine) wipeExporters() {
+	for _, e := range []exporter{m.conn.exporter, m.conn.earlyExporter} {
+		if e != nil {
+			e.Wipe()
+		}
+	}
+	m.conn.exporter, m.conn.earlyExporter = nil, nil
+}
+
+// The labels of the key log, in the format that Wireshark reads.
+const (
+	keyLogClientRandom    = "CLIENT_RANDOM" // the master secret of TLS 1.2
+	keyLogClientEarly     = "CLIENT_EARLY_TRAFFIC_SECRET"
+	keyLogEarlyExporter   = "EARLY_EXPORTER_SECRET"
+	keyLogClientHandshake = "CLIENT_HANDSHAKE_TRAFFIC_SECRET"
+	keyLogServerHandshake = "SERVER_HANDSHAKE_TRAFFIC_SECRET"
+	keyLogClientTraffic   = "CLIENT_TRAFFIC_SECRET_0"
+	keyLogServerTraffic   = "SERVER_TRAFFIC_SECRET_0"
+	keyLogExporter        = "EXPORTER_SECRET"
+)
+
+// keyLogLineLen is longer than any line of the key log.
+const keyLogLineLen = 200
+
+// logSecret writes a secret to Config.KeyLogWriter, if there is one.
+func (m *Machine) logSecret(label string, secret []byte) error {
+	if m.cfg.KeyLogWriter == nil {
+		return nil
+	}
+	h := m.handshakeState()
+	line := make([]byte, 0, keyLogLineLen)
+	defer func() { clear(line[:cap(line)]) }()
+	line = append(append(line, label...), ' ')
+	line = append(hex.AppendEncode(line, h.clientRandom[:]), ' ')
+	line = append(hex.AppendEncode(line, secret), '\n')
+	return call(ReasonCallbackFailed, func() error {
+		m.d.keyLog.Lock()
+		defer m.d.keyLog.Unlock()
+		_, err := m.cfg.KeyLogWriter.Write(line)
+		return err
+	})
+}
+
+// logHandshakeSecrets logs the handshake traffic secrets.
+func (m *Machine) logHandshakeSecrets() error {
+	h := m.handshakeState()
+	if err := m.logSecret(keyLogClientHandshake, h.clientSecret.Bytes()); err != nil {
+		return err
+	}
+	return m.logSecret(keyLogServerHandshake, h.serverSecret.Bytes())
+}
+
+// startExporting keeps the exporter of TLS 1.3, and logs the secrets that are derived
+// together with its own; the transcript ends with the server's Finished.
+func (m *Machine) startExporting(main *schedule.MainSecret, client, server *schedule.TrafficSecret, transcript []byte) error {
+	secret := main.Exporter(transcript)
+	m.conn.exporter = &secret
+	if err := m.logSecret(keyLogClientTraffic, client.Bytes()); err != nil {
+		return err
+	}
+	if err := m.logSecret(keyLogServerTraffic, server.Bytes()); err != nil {
+		return err
+	}
+	return m.logSecret(keyLogExporter, secret.Bytes())
+}

@@ -62,6 +62,10 @@ func newCredential(cert *tls.Certificate) (*credential, error) {
 	if total > maxCertificateList {
 		return nil, errors.New("the chain is too long for a Certificate message")
 	}
+	a := attachments{cert.OCSPStaple, cert.SignedCertificateTimestamps}
+	if err := a.check(); err != nil {
+		return nil, err
+	}
 	return &credential{cert: cert, leaf: leaf, signer: signer}, nil
 }
 
@@ -167,13 +171,77 @@ func (c *credential) allows(id tls.SignatureScheme) bool {
 	return allowed == nil || slices.Contains(allowed, id)
 }
 
-// message returns the Certificate message of the chain.
+// attachments are what goes along with the end-entity certificate.
+type attachments struct {
+	ocsp []byte   // an OCSP response in DER; nil for none
+	scts [][]byte // signed certificate timestamps
+}
+
+// attach returns those of the attachments that the peer wants. The OCSP response
+// is that of the certificate, or comes from the application.
+func (c *credential) attach(cfg *Config, ocsp, scts bool) (a attachments, err error) {
+	if scts {
+		a.scts = c.cert.SignedCertificateTimestamps
+	}
+	if !ocsp {
+		return a, nil
+	}
+	if a.ocsp = c.cert.OCSPStaple; len(a.ocsp) > 0 || cfg.GetOCSPResponse == nil {
+		return a, nil
+	}
+	err = call(ReasonCallbackFailed, func() (err error) {
+		if a.ocsp, err = cfg.GetOCSPResponse(c.cert); err != nil {
+			return err
+		}
+		return a.check()
+	})
+	return a, err
+}
+
+// check refuses what does not fit the extensions of a CertificateEntry, two of
+// them with a type and a length each.
+func (a *attachments) check() error {
+	total := 4 + 4 + len(a.ocsp) + 4 + 2
+	for _, sct := range a.scts {
+		if len(sct) == 0 {
+			return errors.New("a signed certificate timestamp is empty")
+		}
+		total += 2 + len(sct)
+	}
+	if total > 1<<16-1 {
+		return errors.New("the OCSP response and the signed certificate timestamps are too long")
+	}
+	return nil
+}
+
+// message returns the Certificate message of TLS 1.3, without attachments.
 func (c *credential) message() *wire.Certificate {
 	msg := new(wire.Certificate)
 	for _, der := range c.cert.Certificate {
 		msg.Entries = append(msg.Entries, wire.CertificateEntry{Data: der})
 	}
 	return msg
+}
+
+// addTo puts the attachments into a Certificate message of TLS 1.3.
+func (a *attachments) addTo(msg *wire.Certificate) {
+	// "the body of the "status_request" extension from the server MUST be a
+	// CertificateStatus structure as defined in [RFC6066]"
+	// https://www.rfc-editor.org/rfc/rfc8446#section-4.4.2.1
+	leaf := &msg.Entries[0]
+	leaf.OCSPResponse, leaf.SCTs = a.ocsp, a.scts
+	if len(a.ocsp) > 0 {
+		leaf.Extensions = append(leaf.Extensions, wire.Extension{Type: wire.ExtStatusRequest})
+	}
+	if len(a.scts) > 0 {
+		leaf.Extensions = append(leaf.Extensions, wire.Extension{Type: wire.ExtSignedCertificateTimestamp})
+	}
+}
+
+// message12 returns the Certificate message of TLS 1.2, where an OCSP response
+// is a message of its own.
+func (c *credential) message12() *wire.Certificate12 {
+	return &wire.Certificate12{Certificates: c.cert.Certificate}
 }
 
 // maxRSABits bounds the RSA keys in a peer's chain, any of them, since a

@@ -90,6 +90,14 @@ func (h *receivedHello) certificateSchemes() []wire.SignatureScheme {
 	return h.SignatureAlgorithms
 }
 
+// wantsOCSP reports whether the client asks for an OCSP response. What it wants of
+// the responder is passed over: RFC 6066, Section 8, leaves that to the server.
+func (h *receivedHello) wantsOCSP() bool {
+	const statusTypeOCSP = 1
+	data, _ := h.Extension(wire.ExtStatusRequest)
+	return len(data) > 0 && data[0] == statusTypeOCSP
+}
+
 func (h *receivedHello) public() *ClientHello {
 	return &ClientHello{
 		LegacyVersion:        uint16(h.LegacyVersion),

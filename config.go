@@ -48,6 +48,13 @@ type Config struct {
 	// Context of the info is nil.
 	GetClientCertificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
 
+	// GetOCSPResponse, if set, is asked for the OCSP response, in DER, that goes
+	// along with a certificate, when the peer wants one and the certificate has no
+	// OCSPStaple; nil means that there is none. It must not block: responses are
+	// fetched ahead. Its error ends the connection with internal_error. RFC 6066,
+	// Section 8; RFC 8446, Section 4.4.2.1.
+	GetOCSPResponse func(*tls.Certificate) ([]byte, error)
+
 	// RootCAs are the authorities that a client trusts; nil means the system's.
 	RootCAs *x509.CertPool
 	// ServerName is the name, or IP address, that the server's certificate must
@@ -218,6 +225,7 @@ func (c *Config) Clone() *Config {
 	clone.Certificates = c.Certificates
 	clone.GetCertificate = c.GetCertificate
 	clone.GetClientCertificate = c.GetClientCertificate
+	clone.GetOCSPResponse = c.GetOCSPResponse
 	clone.RootCAs = c.RootCAs
 	clone.ServerName = c.ServerName
 	clone.InsecureSkipVerify = c.InsecureSkipVerify

@@ -1,9 +1,11 @@
 package tlscore
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/tls"
+	"crypto/x509"
 	"slices"
 
 	"tlscore.example/tlscore/internal/wire"
@@ -17,6 +19,8 @@ type credentialRequest struct {
 	// schemes are those that both sides have, in the order in which they are to
 	// be used.
 	schemes []tls.SignatureScheme
+	// offered are all schemes that a server accepts of a client, for the callback.
+	offered []tls.SignatureScheme
 	// schemesCert are those that the peer accepts inside certificates; nil means
 	// that it did not say.
 	schemesCert []wire.SignatureScheme
@@ -134,4 +138,47 @@ func (q *credentialRequest) suitsCurve(c *credential) bool {
 func (c *credential) signsRSA() bool {
 	_, ok := c.leaf.PublicKey.(*rsa.PublicKey)
 	return ok
+}
+
+// clientRequest12 is what a CertificateRequest of TLS 1.2 asks a client for. It
+// holds nothing of the message.
+//
+//	"The end-entity certificate provided by the client MUST contain a key that
+//	is compatible with certificate_types. If the key is a signature key, it MUST
+//	be usable with some hash/signature algorithm pair in
+//	supported_signature_algorithms."
+//
+// https://www.rfc-editor.org/rfc/rfc5246#section-7.4.4
+func (d *derived) clientRequest12(req *wire.CertificateRequest12) *credentialRequest {
+	q := &credentialRequest{
+		version:            tls.VersionTLS12,
+		schemes:            commonSchemes(d.schemes, req.SignatureAlgorithms),
+		schemesCert:        slices.Clone(req.SignatureAlgorithms),
+		authorities:        cloneNames(req.CertificateAuthorities),
+		authoritiesRequire: true,
+		ecdsa:              slices.Contains(req.CertificateTypes, wire.CertTypeECDSASign),
+		rsa:                slices.Contains(req.CertificateTypes, wire.CertTypeRSASign),
+	}
+	for _, id := range req.SignatureAlgorithms {
+		if s := schemeInfo(tls.SignatureScheme(id)); s != nil && (s.key == x509.RSA && q.rsa || s.key != x509.RSA && q.ecdsa) {
+			q.offered = append(q.offered, s.id)
+		}
+	}
+	return q
+}
+
+func cloneNames(list [][]byte) (names [][]byte) {
+	for _, name := range list {
+		names = append(names, bytes.Clone(name))
+	}
+	return names
+}
+
+// info is the form of a client's request that the callbacks of crypto/tls know.
+func (q *credentialRequest) info() *tls.CertificateRequestInfo {
+	return &tls.CertificateRequestInfo{
+		AcceptableCAs:    cloneNames(q.authorities),
+		SignatureSchemes: slices.Clone(q.offered),
+		Version:          q.version,
+	}
 }

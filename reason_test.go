@@ -668,6 +668,9 @@ var reasonTests = map[Reason]reasonTest{
 	ReasonCallbackFailed: {"0250", slices.Concat(
 		anyHello(withGetCertificate(func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, errTest })),
 		anyHello(withGetCertificate(func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return new(tls.Certificate), nil })),
+		inFlight(onHello(StateWaitAccept, wantAttachments, func(c *Config) {
+			c.GetOCSPResponse = func(*tls.Certificate) ([]byte, error) { return nil, errTest }
+		})),
 	)},
 	ReasonCallbackPanicked: {"0250", slices.Concat(
 		anyHello(withGetCertificate(func(*tls.ClientHelloInfo) (*tls.Certificate, error) { panic("GetCertificate") })),

@@ -434,7 +434,13 @@ func serverKeyAgreed(m *Machine, _ []byte) (State, error) {
 		return 0, err
 	}
 	m.emit(s.encryptedExtensions())
-	m.emit(s.credential.message())
+	with, err := s.credential.attach(m.cfg, m.hello.wantsOCSP(), m.hello.Has(wire.ExtSignedCertificateTimestamp))
+	if err != nil {
+		return 0, err
+	}
+	cert := s.credential.message()
+	with.addTo(cert)
+	m.emit(cert)
 	content := signedContent(serverSignatureContext, s.hash())
 	return m.await(StateSign, newSignTask(m.cfg, s.credential, s.scheme, content))
 }

@@ -28,8 +28,8 @@ type Config struct {
 	// safe for concurrent use when connections are. A signature and an ML-KEM
 	// encapsulation draw from crypto/rand whatever Rand is.
 	Rand io.Reader
-	// Time returns the current time; nil means time.Now. It is asked once per
-	// handshake, to judge certificates.
+	// Time returns the current time; nil means time.Now. It is asked to judge
+	// certificates and sessions, and when a session is made.
 	Time func() time.Time
 
 	// Certificates are the certificate chains to authenticate with, in order of
@@ -157,6 +157,56 @@ type Config struct {
 	// ShuffleExtensions makes a client send its extensions in a random order.
 	ShuffleExtensions bool
 
+	// SessionTicketsDisabled turns resumption off, in both versions and both roles.
+	SessionTicketsDisabled bool
+	// SessionCache is where a client keeps sessions to resume them; nil means that it
+	// resumes none. A session is resumed under the same settings only: server name,
+	// application protocols, authorities and what else decides which peer is accepted.
+	// VerifyPeerCertificate is not asked then, since there is no new certificate;
+	// VerifyConnection is. The certificates must not have expired, and a root of theirs
+	// must still be among RootCAs.
+	SessionCache SessionCache
+	// SessionStore is where a server keeps sessions; nil means in the tickets.
+	SessionStore SessionStore
+	// TicketKeys seal a server's tickets; nil means keys that are made for this Config,
+	// and not for its clones: tickets of one are not opened by another.
+	TicketKeys *TicketKeys
+	// SealTicket and OpenTicket replace TicketKeys. SealTicket must encrypt and
+	// authenticate the session, and OpenTicket must return what it was given, or nil
+	// without an error when the ticket is not one of its own: then the handshake is a full
+	// one. An error ends the handshake. What they are given must not be kept, and what
+	// OpenTicket returns is cleared.
+	SealTicket func(session []byte) (ticket []byte, err error)
+	OpenTicket func(ticket []byte) (session []byte, err error)
+	// TicketCount is how many tickets a server sends after a full handshake of TLS 1.3,
+	// unless the client says how many it wants: 0 means 2, a negative number none,
+	// and the most is 16. After a resumption it sends one. RFC 8446, Section 4.6.1.
+	TicketCount int
+	// TicketLifetime is for how long a server's tickets can be used, in whole seconds; 0
+	// means seven days, which is the longest. However often a session is renewed, it ends
+	// seven days after the full handshake.
+	TicketLifetime time.Duration
+	// TicketRequest is how many tickets a client asks for. RFC 9149.
+	TicketRequest TicketRequest
+	// TicketData returns what a server puts into a ticket for itself, at most 32 KiB:
+	// [Machine.TicketData] returns it when the ticket was resumed. It is asked for each
+	// ticket.
+	TicketData func(tls.ConnectionState) []byte
+
+	// EarlyData makes a client offer early data when it resumes a session that allows it:
+	// [EventEarlyWritable] says that it did. Early data can be replayed by anyone who
+	// records it. RFC 8446, Section 2.3.
+	EarlyData bool
+	// MaxEarlyData makes a server accept up to so many bytes of early data from a client
+	// that resumes, if there is no sign of a replay. It needs a ReplayGuard or
+	// AcceptEarlyData. RFC 8446, Section 8.
+	MaxEarlyData uint32
+	// AcceptEarlyData decides whether a server accepts early data; nil means that it
+	// does if ReplayGuard says that it is no replay.
+	AcceptEarlyData func(EarlyDataInfo) bool
+	// ReplayGuard remembers the early data that was accepted.
+	ReplayGuard ReplayGuard
+
 	// NoMiddleboxCompat makes a client leave out the session id and the
 	// change_cipher_spec that help it past middleboxes. RFC 8446, Appendix D.4.
 	NoMiddleboxCompat bool
@@ -214,6 +264,11 @@ type derived struct {
 	authorities       [][]byte
 	clientAuthorities [][]byte
 	keyLog            sync.Mutex // one line of the key log at a time
+
+	clientID, serverID [32]byte    // Session.ConfigID in each role
+	cacheKey           string      // of a client's SessionCache
+	ticketKeys         *TicketKeys // nil when tickets are sealed or stored by the application
+	ticketLifetime     uint32      // in seconds
 }
 
 // Clone returns a copy of c that may be changed. What its fields point to is
@@ -256,6 +311,20 @@ func (c *Config) Clone() *Config {
 	clone.GREASE = c.GREASE
 	clone.ShuffleExtensions = c.ShuffleExtensions
 	clone.KeyLogWriter = c.KeyLogWriter
+	clone.SessionTicketsDisabled = c.SessionTicketsDisabled
+	clone.SessionCache = c.SessionCache
+	clone.SessionStore = c.SessionStore
+	clone.TicketKeys = c.TicketKeys
+	clone.SealTicket = c.SealTicket
+	clone.OpenTicket = c.OpenTicket
+	clone.TicketCount = c.TicketCount
+	clone.TicketLifetime = c.TicketLifetime
+	clone.TicketRequest = c.TicketRequest
+	clone.TicketData = c.TicketData
+	clone.EarlyData = c.EarlyData
+	clone.MaxEarlyData = c.MaxEarlyData
+	clone.AcceptEarlyData = c.AcceptEarlyData
+	clone.ReplayGuard = c.ReplayGuard
 	return clone
 }
 
@@ -268,6 +337,7 @@ func (c *Config) derive() (*derived, error) {
 	for _, check := range []func(*derived) error{
 		c.checkPlatform, c.checkRecords, c.deriveVersions, c.deriveSuites, c.deriveGroups,
 		c.deriveSchemes, c.deriveNames, c.deriveLimits, c.deriveCertificates, c.deriveClientAuth,
+		c.checkResumption,
 	} {
 		if err := check(d); err != nil {
 			return nil, fmt.Errorf("tlscore: config: %w", err)

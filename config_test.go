@@ -166,18 +166,20 @@ func TestConfigClone(t *testing.T) {
 			f.SetString("localhost")
 		case reflect.Uint8, reflect.Uint16, reflect.Uint32:
 			f.SetUint(uint64(AllTasks))
-		case reflect.Int:
-			f.SetInt(1)
 		case reflect.Slice:
 			f.Set(reflect.MakeSlice(f.Type(), 0, 1))
 		case reflect.Func:
 			f.Set(reflect.MakeFunc(f.Type(), nil))
 		case reflect.Pointer:
-			f.Set(reflect.ValueOf(x509.NewCertPool()))
+			f.Set(reflect.New(f.Type().Elem()))
+		case reflect.Int, reflect.Int64:
+			f.SetInt(1)
 		}
 	}
 	cfg.Rand, cfg.Allocator, cfg.KeyLogWriter = bytes.NewReader(nil), pooled{}, new(bytes.Buffer)
 	cfg.Limits.Output = 1000
+	cfg.SessionCache, cfg.SessionStore, cfg.ReplayGuard = NewLRUSessionCache(0, 0), NewSessionStore(0), NewReplayWindow(0, 0)
+	cfg.TicketRequest.New = 1
 	clone := reflect.ValueOf(cfg.Clone()).Elem()
 	for i := range v.NumField() {
 		name := v.Type().Field(i).Name

@@ -62,11 +62,12 @@ type Machine struct {
 	busy      bool         // a handler runs, and so may a callback of the application
 }
 
-// negotiated is what ConnectionState tells.
+// negotiated is what ConnectionState tells, and what is kept beside it.
 type negotiated struct {
 	tls.ConnectionState
 	exporter, earlyExporter exporter // nil while there is none
 	extendedMasterSecret    bool     // of TLS 1.2
+	ticketData              []byte   // of the ticket that was resumed
 }
 
 // NewClient returns a client that will connect with cfg. The first Step, which
@@ -311,6 +312,10 @@ func (m *Machine) Err() error { return m.err }
 // are there even when they did not verify. ExportKeyingMaterial of the result
 // panics: crypto/tls keeps exporters to its own connections.
 func (m *Machine) ConnectionState() tls.ConnectionState { return m.conn.ConnectionState }
+
+// TicketData returns what Config.TicketData had put into the ticket that was resumed:
+// nil in a full handshake, and for a client. It must not be changed.
+func (m *Machine) TicketData() []byte { return m.conn.ticketData }
 
 // Write seals application data into the output, as far as its bound allows:
 // n < len(p) without an error means that the output is full, so send and go on

@@ -1,0 +1,445 @@
+package tlscore
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"slices"
+	"time"
+)
+
+// TicketRequest says how many tickets a client would like to get from a server of TLS
+// 1.3. The zero value means that it does not say. RFC 9149.
+type TicketRequest struct {
+	New     uint8 // after a full handshake
+	Resumed uint8 // after a resumption
+}
+
+const (
+	// defaultTicketCount is how many tickets a full handshake of TLS 1.3 brings when
+	// Config.TicketCount is 0. A resumed one brings one, which replaces the one used.
+	defaultTicketCount = 2
+	// maxTicketCount bounds the tickets of one handshake, whatever is asked for.
+	maxTicketCount = 16
+)
+
+// checkResumption refuses settings of resumption that contradict each other, and
+// computes what follows from them.
+func (c *Config) checkResumption(d *derived) error {
+	sources := 0
+	for _, set := range []bool{c.TicketKeys != nil, c.SealTicket != nil, c.SessionStore != nil} {
+		if set {
+			sources++
+		}
+	}
+	switch {
+	case sources > 1:
+		return errors.New("only one of TicketKeys, SealTicket and SessionStore can be set")
+	case (c.SealTicket == nil) != (c.OpenTicket == nil):
+		return errors.New("SealTicket and OpenTicket belong together")
+	case c.TicketCount > maxTicketCount:
+		return fmt.Errorf("TicketCount is %d, and at most %d", c.TicketCount, maxTicketCount)
+	case c.TicketLifetime != 0 && c.TicketLifetime < time.Second:
+		return fmt.Errorf("TicketLifetime is %v, and at least a second", c.TicketLifetime)
+	case c.TicketLifetime > MaxSessionLifetime*time.Second:
+		return fmt.Errorf("TicketLifetime is %v, and at most seven days", c.TicketLifetime)
+	case c.MaxEarlyData > 0 && c.SessionTicketsDisabled:
+		return errors.New("MaxEarlyData needs tickets, which SessionTicketsDisabled forbids")
+	case c.MaxEarlyData > 0 && c.ReplayGuard == nil && c.AcceptEarlyData == nil:
+		return errors.New("MaxEarlyData needs a ReplayGuard, or AcceptEarlyData")
+	}
+	d.ticketLifetime = uint32(c.TicketLifetime / time.Second)
+	if c.TicketLifetime == 0 {
+		d.ticketLifetime = MaxSessionLifetime
+	}
+	d.clientID, d.serverID = c.sessionSettings(false), c.sessionSettings(true)
+	// The name is there for whoever looks into a cache; the digest has it, too.
+	d.cacheKey = c.ServerName + " " + fmt.Sprintf("%x", d.clientID)
+	if d.ticketKeys = c.TicketKeys; sources > 0 {
+		return nil
+	}
+	var err error
+	d.ticketKeys, err = NewRandomTicketKeys(DefaultTicketKeyPeriod)
+	return err
+}
+
+// sessionSettings digests the settings under which a session of that role is made: what
+// decides which peer is accepted, and for what. Under others it is not resumed. What
+// callbacks do cannot be seen, only that they are there; VerifyConnection is asked
+// on resumption, too.
+func (c *Config) sessionSettings(server bool) (id [sha256.Size]byte) {
+	h := sha256.New()
+	version := func(v, otherwise uint16) uint16 {
+		if v == 0 {
+			return otherwise
+		}
+		return v
+	}
+	digestText(h, "tlscore session settings 1")
+	digestBools(h, server, c.VerifyPeerCertificate != nil, c.VerifyConnection != nil)
+	digestNumbers(h, version(c.MinVersion, tls.VersionTLS12), version(c.MaxVersion, tls.VersionTLS13))
+	digestNumbers(h, uint16(len(c.NextProtos)))
+	for _, proto := range c.NextProtos {
+		digestText(h, proto)
+	}
+	if server {
+		digestNumbers(h, uint16(c.ClientAuth))
+		digestPool(h, c.ClientCAs)
+		return [sha256.Size]byte(h.Sum(nil))
+	}
+	digestText(h, c.ServerName)
+	digestBools(h, c.InsecureSkipVerify, c.GetClientCertificate != nil)
+	digestBools(h, c.OCSPStapling, c.VerifyOCSPResponse != nil, c.SignedCertificateTimestamps)
+	digestPool(h, c.RootCAs)
+	// The server takes a client that resumes for the one that it knows.
+	for i := range c.Certificates {
+		digestText(h, string(c.Certificates[i].Certificate[0]))
+	}
+	return [sha256.Size]byte(h.Sum(nil))
+}
+
+func digestText(h hash.Hash, s string) {
+	h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(s))))
+	h.Write([]byte(s))
+}
+
+func digestNumbers(h hash.Hash, list ...uint16) {
+	for _, v := range list {
+		h.Write(binary.BigEndian.AppendUint16(nil, v))
+	}
+}
+
+func digestBools(h hash.Hash, list ...bool) {
+	for _, v := range list {
+		b := byte(0)
+		if v {
+			b = 1
+		}
+		h.Write([]byte{b})
+	}
+}
+
+// digestPool adds the names of authorities, in any order. A pool shows no more of
+// them, but a chain is checked against the pool itself before it is trusted again, see
+// trusted.
+func digestPool(h hash.Hash, pool *x509.CertPool) {
+	digestBools(h, pool != nil)
+	if pool == nil {
+		return
+	}
+	var names []string
+	for _, name := range pool.Subjects() { // nothing else shows what a pool has
+		names = append(names, string(name))
+	}
+	slices.Sort(names)
+	digestNumbers(h, uint16(len(names)))
+	for _, name := range names {
+		digestText(h, name)
+	}
+}
+
+// resumes reports whether a client with this config resumes sessions.
+func (c *Config) resumes() bool { return c.SessionCache != nil && !c.SessionTicketsDisabled }
+
+// now returns the time, or the failure that a panic of Config.Time is.
+func (m *Machine) now() (now time.Time, err error) {
+	err = call(ReasonCallbackFailed, func() error {
+		now = m.cfg.now()
+		return nil
+	})
+	return now, err
+}
+
+// resumed is a session that is to be resumed, with the peer's certificates parsed.
+type resumed struct {
+	*Session
+	certificates []*x509.Certificate
+	chains       [][]*x509.Certificate
+}
+
+// newSession returns what is to be kept of this connection, but for the secret and what
+// belongs to one ticket. authenticated is when its peer was authenticated in a full
+// handshake.
+func (m *Machine) newSession(server bool, now, authenticated time.Time) *Session {
+	cs := &m.conn.ConnectionState
+	s := &Session{
+		Version:         cs.Version,
+		CipherSuite:     cs.CipherSuite,
+		IsServer:        server,
+		CreatedAt:       now,
+		AuthenticatedAt: authenticated,
+		ALPN:            cs.NegotiatedProtocol,
+		ServerName:      cs.ServerName,
+		CurveID:         cs.CurveID,
+		ConfigID:        m.sessionID(server),
+		OCSPResponse:    cs.OCSPResponse,
+		SCTs:            cs.SignedCertificateTimestamps,
+	}
+	s.PeerCertificates = encodeChain(cs.PeerCertificates)
+	for _, chain := range cs.VerifiedChains {
+		s.VerifiedChains = append(s.VerifiedChains, encodeChain(chain))
+	}
+	return s
+}
+
+// sessionID is the Session.ConfigID of the config in that role.
+func (m *Machine) sessionID(server bool) [sha256.Size]byte {
+	if server {
+		return m.d.serverID
+	}
+	return m.d.clientID
+}
+
+func encodeChain(chain []*x509.Certificate) (list [][]byte) {
+	for _, cert := range chain {
+		list = append(list, cert.Raw)
+	}
+	return list
+}
+
+// usable judges a session before it is offered or accepted: whether this end has kept it,
+// under the same settings and for the same name, and whether what it says about the peer
+// still holds. It returns nil when it is of no use. The session is wiped then.
+func (m *Machine) usable(s *Session, server bool, name string, now time.Time) *resumed {
+	r := &resumed{Session: s}
+	switch {
+	case s.IsServer != server, s.ConfigID != m.sessionID(server), s.ServerName != name,
+		!now.Before(s.Expires()), !r.parse(), !m.trusted(r, server, now):
+		s.Wipe()
+		return nil
+	}
+	return r
+}
+
+// parse parses the certificates of the session, each once.
+func (r *resumed) parse() bool {
+	known := make(map[string]*x509.Certificate)
+	chain := func(list [][]byte) (out []*x509.Certificate, ok bool) {
+		for _, der := range list {
+			cert := known[string(der)]
+			if cert == nil {
+				var err error
+				if cert, err = x509.ParseCertificate(der); err != nil {
+					return nil, false
+				}
+				known[string(der)] = cert
+			}
+			out = append(out, cert)
+		}
+		return out, true
+	}
+	var ok bool
+	if r.certificates, ok = chain(r.PeerCertificates); !ok {
+		return false
+	}
+	for _, list := range r.VerifiedChains {
+		c, ok := chain(list)
+		if !ok {
+			return false
+		}
+		r.chains = append(r.chains, c)
+	}
+	return true
+}
+
+// trusted reports whether the peer of a session would still be accepted: by a chain in which
+// nothing has expired, and whose root is among the authorities, wherever one is needed.
+func (m *Machine) trusted(r *resumed, server bool, now time.Time) bool {
+	roots, verified := m.cfg.RootCAs, !m.cfg.InsecureSkipVerify
+	if server {
+		roots = m.cfg.ClientCAs
+		switch auth := m.cfg.ClientAuth; {
+		case len(r.certificates) == 0:
+			return auth <= tls.RequestClientCert || auth == tls.VerifyClientCertIfGiven
+		case auth == tls.NoClientCert: // it came after the handshake, and nobody has asked for it now
+			return false
+		default:
+			verified = auth >= tls.VerifyClientCertIfGiven
+		}
+	}
+	return !verified || slices.ContainsFunc(r.chains, func(chain []*x509.Certificate) bool {
+		return chainHolds(chain, roots, now)
+	})
+}
+
+// chainHolds reports whether a chain that was verified once still holds.
+func chainHolds(chain []*x509.Certificate, roots *x509.CertPool, now time.Time) bool {
+	for _, cert := range chain {
+		if now.Before(cert.NotBefore) || now.After(cert.NotAfter) {
+			return false
+		}
+	}
+	_, err := chain[len(chain)-1].Verify(x509.VerifyOptions{
+		Roots:       roots,
+		CurrentTime: now,
+		KeyUsages:   []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	})
+	return err == nil
+}
+
+// resume tells in ConnectionState that a session was resumed, and what it knows about
+// the peer.
+func (m *Machine) resume(r *resumed) {
+	m.conn.DidResume = true
+	m.conn.PeerCertificates = r.certificates
+	m.conn.VerifiedChains = r.chains
+	m.conn.OCSPResponse = r.OCSPResponse
+	m.conn.SignedCertificateTimestamps = r.SCTs
+	m.conn.ticketData = r.AppData
+}
+
+// takeSession takes a session that a client may resume out of its cache, or nil. Whether
+// its version and cipher suite are offered is up to the caller.
+func (m *Machine) takeSession() (*resumed, error) {
+	if !m.cfg.resumes() {
+		return nil, nil
+	}
+	var kept []byte
+	if err := call(ReasonCallbackFailed, func() error {
+		kept = m.cfg.SessionCache.Take(m.d.cacheKey)
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	if kept == nil {
+		return nil, nil
+	}
+	defer clear(kept)
+	s, err := ParseSession(kept)
+	if err != nil { // of another release
+		return nil, nil
+	}
+	now, err := m.now()
+	if err != nil {
+		s.Wipe()
+		return nil, err
+	}
+	return m.usable(s, false, m.cfg.ServerName, now), nil
+}
+
+// keepSession puts a client's session into its cache, and reports whether it could be. The
+// session is wiped.
+func (m *Machine) keepSession(s *Session) (kept bool, err error) {
+	defer s.Wipe()
+	b, err := s.AppendBinary(nil)
+	if err != nil { // it goes beyond a limit, and so cannot be resumed
+		return false, nil
+	}
+	return true, call(ReasonCallbackFailed, func() error {
+		m.cfg.SessionCache.Put(m.d.cacheKey, b)
+		return nil
+	})
+}
+
+// storedIDLen is the length of the tickets of a [SessionStore], and of session ids of TLS 1.2.
+const storedIDLen = 32
+
+// sealTicket returns the ticket for a server's session, or nil when there can be none: it
+// would be too long. The session is wiped.
+func (m *Machine) sealTicket(s *Session, now time.Time) (ticket []byte, err error) {
+	defer s.Wipe()
+	b, err := s.AppendBinary(nil)
+	if err != nil {
+		return nil, nil
+	}
+	if m.cfg.SessionStore != nil {
+		return m.storeSession(b, now, s.Expires())
+	}
+	defer clear(b)
+	if seal := m.cfg.SealTicket; seal != nil {
+		err = call(ReasonCallbackFailed, func() (err error) {
+			ticket, err = seal(b)
+			return err
+		})
+	} else {
+		random := &configRandom{cfg: m.cfg}
+		// What it refuses but for this is too long, or comes from a key that is used up.
+		if ticket, err = m.d.ticketKeys.Seal(nil, b, now, random); err != nil {
+			return nil, random.err
+		}
+	}
+	if err != nil || len(ticket) > maxTicket {
+		return nil, err
+	}
+	return ticket, nil
+}
+
+// storeSession puts a session into the store, which owns it then, and returns its id.
+func (m *Machine) storeSession(b []byte, now, expires time.Time) (id []byte, err error) {
+	id = make([]byte, storedIDLen)
+	if err := m.cfg.random(id); err != nil {
+		clear(b)
+		return nil, err
+	}
+	return id, call(ReasonCallbackFailed, func() error {
+		m.cfg.SessionStore.Put(id, b, now, expires)
+		return nil
+	})
+}
+
+// configRandom is the random source of a config as a reader, which notes its failure.
+type configRandom struct {
+	cfg *Config
+	err error
+}
+
+func (r *configRandom) Read(b []byte) (int, error) {
+	if r.err = r.cfg.random(b); r.err != nil {
+		return 0, r.err
+	}
+	return len(b), nil
+}
+
+// newOpenTicketTask finds the session that a ticket, or a session id, stands for.
+func newOpenTicketTask(m *Machine, ticket []byte) *Task {
+	cfg, keys, version := m.cfg, m.d.ticketKeys, m.conn.Version
+	return &Task{kind: TaskOpenTicket, content: slices.Clone(ticket), run: func(t *Task) error {
+		return call(ReasonCallbackFailed, func() (err error) {
+			t.session, err = cfg.openTicket(t.content, keys, version)
+			return err
+		})
+	}}
+}
+
+// openTicket returns what a ticket has in it, or nil when it is not ours. In a store, a
+// session of TLS 1.3 is there for one use.
+func (c *Config) openTicket(ticket []byte, keys *TicketKeys, version uint16) ([]byte, error) {
+	switch {
+	case c.OpenTicket != nil:
+		return c.OpenTicket(ticket)
+	case c.SessionStore != nil && version == tls.VersionTLS13:
+		return c.SessionStore.Take(ticket, c.now()), nil
+	case c.SessionStore != nil:
+		return c.SessionStore.Get(ticket, c.now()), nil
+	}
+	session, _ := keys.Open(nil, ticket, c.now())
+	return session, nil
+}
+
+// openedSession returns what a server may resume of what TaskOpenTicket has found, or nil.
+// name is that of the connection.
+func (m *Machine) openedSession(name string) (*resumed, error) {
+	t, err := m.result()
+	if err != nil {
+		return nil, err
+	}
+	defer clear(t.session)
+	s, err := ParseSession(t.session)
+	if err != nil { // not ours, or of another release
+		return nil, nil
+	}
+	now, err := m.now()
+	if err != nil {
+		s.Wipe()
+		return nil, err
+	}
+	if s.Version != m.conn.Version {
+		s.Wipe()
+		return nil, nil
+	}
+	return m.usable(s, true, name, now), nil
+}

@@ -109,7 +109,7 @@ type Config struct {
 	// that are supported. A server follows its own order.
 	CipherSuites []uint16
 	// CurvePreferences are the key exchange groups, in order of preference; nil
-	// means all that are supported. A server prefers, among the groups that both
+	// means all that are supported but [MLKEM1024]. A server prefers, among the groups that both
 	// have, one for which the client sent a key share over one that needs a
 	// HelloRetryRequest, unless only the latter is post-quantum.
 	CurvePreferences []tls.CurveID
@@ -403,7 +403,7 @@ func (c *Config) deriveSuites(d *derived) error {
 func (c *Config) deriveGroups(d *derived) error {
 	d.groups = c.CurvePreferences
 	if d.groups == nil {
-		d.groups = supportedGroups
+		d.groups = defaultGroups
 	}
 	if len(d.groups) == 0 {
 		return errors.New("CurvePreferences is empty")

@@ -5,11 +5,17 @@ import (
 	"crypto/mlkem"
 	"crypto/tls"
 	"errors"
+	"slices"
 )
 
-// supportedGroups are the key exchange groups, in the default order of
-// preference: post-quantum hybrids first. RFC 8446, Section 4.2.7.
-var supportedGroups = []tls.CurveID{
+// MLKEM1024 is the group of ML-KEM-1024 alone, without a curve beside it
+// (draft-ietf-tls-mlkem). It is not among the default groups.
+const MLKEM1024 tls.CurveID = 0x0202
+
+// defaultGroups are the key exchange groups that are used when the config names
+// none, in their order of preference: post-quantum hybrids first.
+// RFC 8446, Section 4.2.7.
+var defaultGroups = []tls.CurveID{
 	tls.X25519MLKEM768,
 	tls.SecP256r1MLKEM768,
 	tls.SecP384r1MLKEM1024,
@@ -18,6 +24,9 @@ var supportedGroups = []tls.CurveID{
 	tls.CurveP384,
 	tls.CurveP521,
 }
+
+// supportedGroups are all that a config may name.
+var supportedGroups = append(slices.Clip(defaultGroups), MLKEM1024)
 
 // kem is one parameter set of ML-KEM, as a client's and as a server's.
 type kem struct {
@@ -63,15 +72,15 @@ var mlkem1024 = &kem{
 	},
 }
 
-// group says what a key exchange group is made of: a curve, and in hybrids a KEM.
+// group says what a key exchange group is made of: a curve, or a KEM, or in hybrids both.
 // The parts of a share and of a secret stand one after the other, in the order
 // that the group's definition gives (draft-ietf-tls-ecdhe-mlkem).
 type group struct {
-	curve     ecdh.Curve
-	scalarLen int  // of the curve's private key
-	topMask   byte // bits of the scalar's first byte that can be set
+	curve     ecdh.Curve // nil for a KEM alone
+	scalarLen int        // of the curve's private key
+	topMask   byte       // bits of the scalar's first byte that can be set
 	pointLen  int
-	kem       *kem // nil unless hybrid
+	kem       *kem // nil for a curve alone
 	kemFirst  bool
 }
 
@@ -91,6 +100,8 @@ func groupInfo(id tls.CurveID) *group {
 		return &groupP256MLKEM768
 	case tls.SecP384r1MLKEM1024:
 		return &groupP384MLKEM1024
+	case MLKEM1024:
+		return &groupMLKEM1024
 	}
 	return nil
 }
@@ -100,6 +111,8 @@ var (
 	groupP256   = group{curve: ecdh.P256(), scalarLen: 32, topMask: 0xff, pointLen: 65}
 	groupP384   = group{curve: ecdh.P384(), scalarLen: 48, topMask: 0xff, pointLen: 97}
 	groupP521   = group{curve: ecdh.P521(), scalarLen: 66, topMask: 0x01, pointLen: 133}
+
+	groupMLKEM1024 = group{kem: mlkem1024}
 
 	groupX25519MLKEM768 = hybrid(groupX25519, mlkem768, true)
 	groupP256MLKEM768   = hybrid(groupP256, mlkem768, false)
@@ -181,13 +194,16 @@ func newKeyShares(cfg *Config, groups []tls.CurveID) (shares []*keyShare, err er
 // RFC 9846, Section 4.3.8.
 func newKeyShare(cfg *Config, id tls.CurveID, scalar *ecdh.PrivateKey) (*keyShare, error) {
 	k := &keyShare{id: id, group: groupInfo(id), scalar: scalar}
-	if k.scalar == nil {
+	if k.scalar == nil && k.group.curve != nil {
 		var err error
 		if k.scalar, err = k.group.newScalar(cfg); err != nil {
 			return nil, err
 		}
 	}
-	point := k.scalar.PublicKey().Bytes()
+	var point []byte
+	if k.scalar != nil {
+		point = k.scalar.PublicKey().Bytes()
+	}
 	if k.group.kem == nil {
 		k.public = point
 		return k, nil
@@ -226,7 +242,10 @@ func (k *keyShare) shared(server []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	secret, err := agree(k.scalar, k.group.curve, point)
+	var secret []byte
+	if k.group.curve != nil {
+		secret, err = agree(k.scalar, k.group.curve, point)
+	}
 	if err != nil || k.kem == nil {
 		return secret, err
 	}
@@ -249,15 +268,17 @@ func (g *group) respond(cfg *Config, client []byte) (share, secret []byte, err e
 	if err != nil {
 		return nil, nil, err
 	}
-	scalar, err := g.newScalar(cfg)
-	if err != nil {
-		return nil, nil, err
+	if g.curve != nil {
+		scalar, err := g.newScalar(cfg)
+		if err != nil {
+			return nil, nil, err
+		}
+		secret, err = agree(scalar, g.curve, point)
+		if err != nil {
+			return nil, nil, err
+		}
+		share = scalar.PublicKey().Bytes()
 	}
-	secret, err = agree(scalar, g.curve, point)
-	if err != nil {
-		return nil, nil, err
-	}
-	share = scalar.PublicKey().Bytes()
 	if g.kem == nil {
 		return share, secret, nil
 	}

@@ -645,7 +645,7 @@ func TestGroupsAndSuites(t *testing.T) {
 	for _, id := range supportedGroups {
 		for _, retry := range []bool{false, true} {
 			for _, suite := range cipherSuites {
-				r := newServerRig(t)
+				r := newServerRig(t, func(c *Config) { c.CurvePreferences = supportedGroups })
 				r.p.Group, r.p.Suite = wire.NamedGroup(id), suite.id
 				if retry {
 					r.bring(StateWaitClientHelloRetry)
@@ -653,6 +653,7 @@ func TestGroupsAndSuites(t *testing.T) {
 				r.wantConnected()
 
 				r = newClientRig(t, func(c *Config) {
+					c.CurvePreferences = supportedGroups
 					if c.KeyShares = []tls.CurveID{id}; retry {
 						c.KeyShares = []tls.CurveID{}
 					}

@@ -166,6 +166,8 @@ func (p *Peer) key(g wire.NamedGroup) *exchange {
 	case wire.GroupSecP384r1MLKEM1024:
 		generate(ecdh.P384())
 		k.kem1024, err = mlkem.GenerateKey1024()
+	case wire.GroupMLKEM1024:
+		k.kem1024, err = mlkem.GenerateKey1024()
 	}
 	if err != nil {
 		panic(err)
@@ -177,6 +179,9 @@ func (p *Peer) key(g wire.NamedGroup) *exchange {
 // order puts the two parts of a share or a secret in the order of the group:
 // the KEM's comes first with X25519, last with the NIST curves.
 func (k *exchange) order(curve, kem []byte) []byte {
+	if k.curve == nil {
+		return kem
+	}
 	if k.curve.Curve() == ecdh.X25519() {
 		return append(kem[:len(kem):len(kem)], curve...)
 	}
@@ -185,6 +190,9 @@ func (k *exchange) order(curve, kem []byte) []byte {
 
 // split is the reverse of order.
 func (k *exchange) split(share []byte) (curve, kem []byte, err error) {
+	if k.curve == nil {
+		return nil, share, nil
+	}
 	n := len(k.curve.PublicKey().Bytes())
 	if len(share) < n {
 		return nil, nil, fmt.Errorf("share of %d bytes", len(share))
@@ -198,12 +206,20 @@ func (k *exchange) split(share []byte) (curve, kem []byte, err error) {
 // public is a client's share.
 func (k *exchange) public() []byte {
 	switch {
-	case k.curve == nil:
-		return []byte("noise")
 	case k.kem768 != nil:
-		return k.order(k.curve.PublicKey().Bytes(), k.kem768.EncapsulationKey().Bytes())
+		return k.order(k.point(), k.kem768.EncapsulationKey().Bytes())
 	case k.kem1024 != nil:
-		return k.order(k.curve.PublicKey().Bytes(), k.kem1024.EncapsulationKey().Bytes())
+		return k.order(k.point(), k.kem1024.EncapsulationKey().Bytes())
+	case k.curve != nil:
+		return k.point()
+	}
+	return []byte("noise")
+}
+
+// point is the curve's part of a share.
+func (k *exchange) point() []byte {
+	if k.curve == nil {
+		return nil
 	}
 	return k.curve.PublicKey().Bytes()
 }
@@ -231,6 +247,9 @@ func (k *exchange) client(share []byte) ([]byte, error) {
 }
 
 func (k *exchange) agree(point []byte) ([]byte, error) {
+	if k.curve == nil {
+		return nil, nil
+	}
 	public, err := k.curve.Curve().NewPublicKey(point)
 	if err != nil {
 		return nil, err
@@ -240,7 +259,7 @@ func (k *exchange) agree(point []byte) ([]byte, error) {
 
 // server answers a client's share, with noise if that is none.
 func (k *exchange) server(share []byte) (own, secret []byte) {
-	if k.curve == nil || len(share) == 0 {
+	if k.curve == nil && k.kem1024 == nil || len(share) == 0 {
 		return k.public(), nil
 	}
 	point, public, err := k.split(share)
@@ -250,7 +269,7 @@ func (k *exchange) server(share []byte) (own, secret []byte) {
 	if secret, err = k.agree(point); err != nil {
 		return k.public(), nil
 	}
-	own = k.curve.PublicKey().Bytes()
+	own = k.point()
 	var kem, ciphertext []byte
 	switch {
 	case k.kem768 != nil:

@@ -21,18 +21,19 @@ type Epoch int
 // The epochs, in the order in which they come.
 const (
 	Plaintext Epoch = iota
+	Early
 	Handshake
 	Application
 )
 
 func (e Epoch) String() string {
-	return [...]string{"plaintext", "handshake keys", "application keys"}[e]
+	return [...]string{"plaintext", "early keys", "handshake keys", "application keys"}[e]
 }
 
 // Peer is one end of a TLS 1.3 connection that does what its script says. It can
 // run a correct handshake up to any point, and then send anything; and it reads
 // back what the other end sends, and under which keys it came. It checks the
-// signature and the Finished of the other end, and nothing else.
+// signature, the binders and the Finished of the other end, and nothing else.
 //
 // A script builds messages (ClientHello, Finished, …), which the hooks can
 // change, and sends them:
@@ -55,9 +56,23 @@ type Peer struct {
 	ServerName string
 	Cookie     []byte // a server's, in HelloRetryRequest
 
-	// What a server authenticates with. NewPeer fills it in.
+	// What it authenticates with. NewPeer fills it in for a server; a client has
+	// none.
 	Certificate tls.Certificate
 	Scheme      tls.SignatureScheme
+
+	// Pre-shared keys. A client offers all of PSKs, which gives it
+	// psk_key_exchange_modes too; a server checks the binders of those that it
+	// has there. PSK is the one in use: a server's script sets it, in front of
+	// ServerHello, and a client finds it there. Tickets are those that came or
+	// were built, as keys for another connection.
+	PSKs    []PSK
+	PSK     *PSK
+	Tickets []PSK
+	// EarlyData says that a client offers early data, under the first of its
+	// PSKs, or that a server takes it. A client sends it behind ClientHello, where
+	// its epoch is Early. A server that takes none skips it.
+	EarlyData bool
 
 	// The hooks change a message before it is encoded. What a hook does to an
 	// extension's typed field counts only while the extension's Data is nil.
@@ -69,6 +84,8 @@ type Peer struct {
 	OnCertificate         func(*wire.Certificate)
 	OnCertificateVerify   func(*wire.CertificateVerify)
 	OnFinished            func(*wire.Finished)
+	OnNewSessionTicket    func(*wire.NewSessionTicket)
+	OnBinders             func([][]byte) // of a ClientHello, which is complete but for them
 
 	// Got is all that was received.
 	Got []Item
@@ -76,6 +93,9 @@ type Peer struct {
 	Err error
 	// Hello is the last ClientHello, sent or received.
 	Hello wire.ClientHello
+	// RequestContext is that of the last CertificateRequest, sent or received, and
+	// of a Certificate that answers it.
+	RequestContext []byte
 
 	server bool
 	random [32]byte
@@ -84,7 +104,15 @@ type Peer struct {
 	leaf   *x509.Certificate // the other end's
 
 	transcript []byte
+	hello      []byte // the transcript that ends with the ClientHello
+	// The transcripts that end with a CertificateRequest behind the handshake, by
+	// its context, and the one that is being answered.
+	requests map[string][]byte
+	answer   []byte
+
 	handshake  *schedule.HandshakeSecret
+	main       *schedule.MainSecret
+	resumption *schedule.ResumptionSecret
 	// The traffic secrets of each epoch, by whose they are.
 	clientSecret, serverSecret [Application + 1]schedule.TrafficSecret
 
@@ -137,6 +165,7 @@ func NewPeer(server bool) *Peer {
 		Scheme:     tls.ECDSAWithP256AndSHA256,
 		server:     server,
 		keys:       make(map[wire.NamedGroup]*exchange),
+		requests:   make(map[string][]byte),
 	}
 	rand.Read(p.random[:])
 	if server {
@@ -168,9 +197,41 @@ func (p *Peer) Hash(messages ...[]byte) {
 		if isRetry(msg) {
 			p.retryTranscript()
 		}
-		if p.sending.epoch < Application || p.recv.epoch < Application {
-			p.transcript = append(p.transcript, msg...)
+		if p.sending.epoch == Application && p.recv.epoch == Application {
+			p.hashAnswer(msg)
+			continue
 		}
+		p.transcript = append(p.transcript, msg...)
+		if len(msg) > 0 && wire.HandshakeType(msg[0]) == wire.TypeClientHello {
+			p.hello = slices.Clone(p.transcript)
+		}
+	}
+}
+
+// hashAnswer puts what belongs to authentication behind the handshake into a
+// transcript of its own. RFC 8446, Section 4.4.
+func (p *Peer) hashAnswer(msg []byte) {
+	if len(msg) < wire.HeaderLen {
+		return
+	}
+	body := msg[wire.HeaderLen:]
+	switch wire.HandshakeType(msg[0]) {
+	case wire.TypeCertificateRequest:
+		var req wire.CertificateRequest
+		if req.Parse(body) == nil {
+			p.requests[string(req.RequestContext)] = slices.Concat(p.transcript, msg)
+		}
+	case wire.TypeCertificate:
+		var cert wire.Certificate
+		if cert.Parse(body) == nil && p.requests[string(cert.RequestContext)] != nil {
+			p.answer = slices.Concat(p.requests[string(cert.RequestContext)], msg)
+		}
+	case wire.TypeCertificateVerify:
+		if p.answer != nil {
+			p.answer = append(p.answer, msg...)
+		}
+	case wire.TypeFinished:
+		p.answer = nil
 	}
 }
 
@@ -220,6 +281,13 @@ func (p *Peer) Take() []byte {
 	return b
 }
 
+// SetSending changes the keys under which the peer sends, to those of an epoch
+// that it has derived, without the message that belongs to it.
+func (p *Peer) SetSending(e Epoch) { p.setSending(e) }
+
+// SetReceiving changes the keys under which the peer receives.
+func (p *Peer) SetReceiving(e Epoch) { p.setReceiving(e) }
+
 // Epoch returns the epoch in which the peer sends.
 func (p *Peer) Epoch() Epoch { return p.sending.epoch }
 
@@ -233,15 +301,27 @@ func (p *Peer) Advance(sent []byte) {
 		return
 	}
 	switch t := wire.HandshakeType(sent[0]); {
+	case t == wire.TypeClientHello && !p.server && p.Hello.Has(wire.ExtEarlyData) && len(p.PSKs) > 0:
+		p.deriveEarly(&p.PSKs[0])
+		p.setSending(Early)
 	case t == wire.TypeServerHello && p.server && p.sending.epoch == Plaintext && !isRetry(sent):
 		p.deriveHandshake()
 		p.setSending(Handshake)
 		p.setReceiving(Handshake)
+		if p.EarlyData && p.PSK != nil && p.Hello.Has(wire.ExtEarlyData) {
+			p.deriveEarly(p.PSK)
+			p.setReceiving(Early)
+		}
+	case t == wire.TypeEndOfEarlyData && p.sending.epoch == Early && p.handshake != nil:
+		p.setSending(Handshake)
 	case t == wire.TypeFinished && p.sending.epoch == Handshake:
 		if p.server {
 			p.deriveApplication()
 		}
 		p.setSending(Application)
+		if !p.server && p.main != nil {
+			p.deriveResumption()
+		}
 	case t == wire.TypeKeyUpdate && p.sending.epoch == Application:
 		p.sending.next(p.suite().aead)
 	}
@@ -306,6 +386,9 @@ func (p *Peer) receiveRecord(b []byte) {
 		item.Key, item.Epoch = &copied, p.recv.epoch
 		var err error
 		if item.Type, content, err = p.recv.key.Open(slices.Clone(b)); err != nil {
+			if p.skipsEarlyData() {
+				return
+			}
 			p.fail(fmt.Errorf("record under %s: %w", p.recv.epoch, err))
 			return
 		}
@@ -328,6 +411,12 @@ func (p *Peer) receiveRecord(b []byte) {
 	}
 }
 
+// skipsEarlyData reports whether a record that does not open may be early data
+// that the server has not taken. RFC 8446, Section 4.2.10.
+func (p *Peer) skipsEarlyData() bool {
+	return p.server && !p.EarlyData && p.Hello.Has(wire.ExtEarlyData) && p.recv.epoch == Handshake && p.recv.key.Seq() == 0
+}
+
 // handle does what a message asks for.
 func (p *Peer) handle(msg []byte) {
 	body := msg[wire.HeaderLen:]
@@ -337,7 +426,10 @@ func (p *Peer) handle(msg []byte) {
 		p.fail2(t, p.checkSignature(body))
 	case wire.TypeFinished:
 		base := p.serverSecret[Handshake]
-		if p.server {
+		switch {
+		case p.answer != nil:
+			base = p.recv.secret
+		case p.server:
 			base = p.clientSecret[Handshake]
 		}
 		if !hmac.Equal(body, base.Finished(nil, p.TranscriptHash())) {
@@ -348,6 +440,7 @@ func (p *Peer) handle(msg []byte) {
 	switch t {
 	case wire.TypeClientHello:
 		p.fail2(t, p.Hello.Parse(slices.Clone(body)))
+		p.fail2(t, p.checkBinders(msg))
 	case wire.TypeServerHello:
 		p.handleServerHello(msg)
 	case wire.TypeCertificate:
@@ -359,11 +452,30 @@ func (p *Peer) handle(msg []byte) {
 		leaf, err := x509.ParseCertificate(cert.Entries[0].Data)
 		p.leaf = leaf
 		p.fail2(t, err)
+	case wire.TypeEncryptedExtensions:
+		var ee wire.EncryptedExtensions
+		if p.fail2(t, ee.Parse(body)); !ee.Has(wire.ExtEarlyData) && p.sending.epoch == Early {
+			p.setSending(Handshake)
+		}
+	case wire.TypeCertificateRequest:
+		var req wire.CertificateRequest
+		p.fail2(t, req.Parse(body))
+		p.RequestContext = slices.Clone(req.RequestContext)
+	case wire.TypeNewSessionTicket:
+		p.handleTicket(body)
+	case wire.TypeEndOfEarlyData:
+		p.setReceiving(Handshake)
 	case wire.TypeFinished:
+		if p.recv.epoch == Application {
+			return
+		}
 		if !p.server {
 			p.deriveApplication()
 		}
 		p.setReceiving(Application)
+		if p.server {
+			p.deriveResumption()
+		}
 	case wire.TypeKeyUpdate:
 		p.recv.next(p.suite().aead)
 	}
@@ -388,19 +500,34 @@ func (p *Peer) handleServerHello(msg []byte) {
 			p.Shares = []wire.NamedGroup{p.Group}
 		}
 		p.Cookie = hello.Cookie
+		p.sending = direction{}
+		p.EarlyData = false
 		return
 	}
-	p.Group = hello.KeyShare.Group
-	key := p.keys[p.Group]
-	if key == nil {
-		p.fail(errors.New("ServerHello for a group without a share"))
-		return
+	p.PSK = nil
+	if hello.Has(wire.ExtPreSharedKey) {
+		if int(hello.SelectedIdentity) >= len(p.PSKs) {
+			p.fail(errors.New("ServerHello for a PSK that was not offered"))
+			return
+		}
+		p.PSK = &p.PSKs[hello.SelectedIdentity]
 	}
-	var err error
-	p.shared, err = key.client(hello.KeyShare.Data)
-	p.fail2(wire.TypeServerHello, err)
+	p.shared = nil
+	if p.PSK == nil || hello.Has(wire.ExtKeyShare) {
+		p.Group = hello.KeyShare.Group
+		key := p.keys[p.Group]
+		if key == nil {
+			p.fail(errors.New("ServerHello for a group without a share"))
+			return
+		}
+		var err error
+		p.shared, err = key.client(hello.KeyShare.Data)
+		p.fail2(wire.TypeServerHello, err)
+	}
 	p.deriveHandshake()
-	p.setSending(Handshake)
+	if p.sending.epoch == Plaintext {
+		p.setSending(Handshake)
+	}
 	p.setReceiving(Handshake)
 }
 

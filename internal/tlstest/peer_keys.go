@@ -22,8 +22,10 @@ type suite struct {
 	hash schedule.Hash
 }
 
-func (p *Peer) suite() suite {
-	switch p.Suite {
+func (p *Peer) suite() suite { return suiteOf(p.Suite) }
+
+func suiteOf(c wire.CipherSuite) suite {
+	switch c {
 	case wire.TLS_AES_256_GCM_SHA384:
 		return suite{record.AES256GCM, schedule.SHA384}
 	case wire.TLS_CHACHA20_POLY1305_SHA256:
@@ -32,10 +34,20 @@ func (p *Peer) suite() suite {
 	return suite{record.AES128GCM, schedule.SHA256}
 }
 
-// TranscriptHash returns the hash of the messages so far.
+// TranscriptHash returns the hash of the messages so far: of the handshake, or of
+// an authentication behind it.
 func (p *Peer) TranscriptHash() []byte {
-	h := p.suite().hash.New()
-	h.Write(p.transcript)
+	if p.answer != nil {
+		return hashMessages(p.suite().hash, p.answer)
+	}
+	return hashMessages(p.suite().hash, p.transcript)
+}
+
+func hashMessages(hash schedule.Hash, messages ...[]byte) []byte {
+	h := hash.New()
+	for _, msg := range messages {
+		h.Write(msg)
+	}
 	return h.Sum(nil)
 }
 
@@ -48,7 +60,11 @@ func (p *Peer) retryTranscript() {
 // deriveHandshake derives the handshake traffic secrets; the transcript ends
 // with ServerHello.
 func (p *Peer) deriveHandshake() {
-	p.handshake = schedule.NewEarlySecret(p.suite().hash, nil).Handshake(p.shared)
+	var psk []byte
+	if p.PSK != nil {
+		psk = p.PSK.Key
+	}
+	p.handshake = schedule.NewEarlySecret(p.suite().hash, psk).Handshake(p.shared)
 	hash := p.TranscriptHash()
 	p.clientSecret[Handshake] = p.handshake.ClientTraffic(hash)
 	p.serverSecret[Handshake] = p.handshake.ServerTraffic(hash)
@@ -57,12 +73,17 @@ func (p *Peer) deriveHandshake() {
 // deriveApplication derives the application traffic secrets; the transcript ends
 // with the server's Finished.
 func (p *Peer) deriveApplication() {
-	main, hash := p.handshake.Main(), p.TranscriptHash()
-	p.clientSecret[Application] = main.ClientTraffic(hash)
-	p.serverSecret[Application] = main.ServerTraffic(hash)
+	p.main = p.handshake.Main()
+	hash := p.TranscriptHash()
+	p.clientSecret[Application] = p.main.ClientTraffic(hash)
+	p.serverSecret[Application] = p.main.ServerTraffic(hash)
 }
 
 func (p *Peer) setSending(e Epoch) {
+	if e == Plaintext {
+		p.sending = direction{}
+		return
+	}
 	secret := p.clientSecret[e]
 	if p.server {
 		secret = p.serverSecret[e]
@@ -71,6 +92,10 @@ func (p *Peer) setSending(e Epoch) {
 }
 
 func (p *Peer) setReceiving(e Epoch) {
+	if e == Plaintext {
+		p.recv = direction{}
+		return
+	}
 	secret := p.serverSecret[e]
 	if p.server {
 		secret = p.clientSecret[e]

@@ -60,11 +60,15 @@ func (p *Peer) ClientHello() []byte {
 	if p.Cookie != nil {
 		types = append(types, wire.ExtCookie)
 	}
+	if p.EarlyData {
+		types = append(types, wire.ExtEarlyData)
+	}
+	types = append(types, p.offerPSKs()...)
 	p.Hello.Extensions = Extensions(types...)
 	if p.OnClientHello != nil {
 		p.OnClientHello(&p.Hello)
 	}
-	return p.Hello.Append(nil)
+	return p.bind(p.Hello.Append(nil))
 }
 
 // ServerHello builds the answer to the ClientHello that was received last, and
@@ -86,8 +90,15 @@ func (p *Peer) ServerHello() []byte {
 		}
 	}
 	hello.KeyShare.Data, p.shared = p.key(p.Group).server(client)
+	if p.PSK != nil {
+		hello.Extensions = append(hello.Extensions, Extensions(wire.ExtPreSharedKey)...)
+		hello.SelectedIdentity = p.identity(p.PSK)
+	}
 	if p.OnServerHello != nil {
 		p.OnServerHello(&hello)
+	}
+	if !hello.Has(wire.ExtKeyShare) {
+		p.shared = nil
 	}
 	return hello.Append(nil)
 }
@@ -114,9 +125,12 @@ func (p *Peer) HelloRetryRequest() []byte {
 	return hello.Append(nil)
 }
 
-// EncryptedExtensions builds empty ones.
+// EncryptedExtensions builds empty ones, or with early_data alone.
 func (p *Peer) EncryptedExtensions() []byte {
 	var ee wire.EncryptedExtensions
+	if p.EarlyData {
+		ee.Extensions = Extensions(wire.ExtEarlyData)
+	}
 	if p.OnEncryptedExtensions != nil {
 		p.OnEncryptedExtensions(&ee)
 	}
@@ -126,18 +140,23 @@ func (p *Peer) EncryptedExtensions() []byte {
 // CertificateRequest builds a request for a client certificate.
 func (p *Peer) CertificateRequest() []byte {
 	req := wire.CertificateRequest{
+		RequestContext:      p.RequestContext,
 		SignatureAlgorithms: []wire.SignatureScheme{wire.ECDSAP256SHA256},
 		Extensions:          Extensions(wire.ExtSignatureAlgorithms),
 	}
 	if p.OnCertificateRequest != nil {
 		p.OnCertificateRequest(&req)
 	}
+	p.RequestContext = req.RequestContext
 	return req.Append(nil)
 }
 
-// CertificateMessage builds the Certificate.
+// CertificateMessage builds the Certificate: an empty one, if the peer has none.
 func (p *Peer) CertificateMessage() []byte {
 	var cert wire.Certificate
+	if !p.server {
+		cert.RequestContext = p.RequestContext
+	}
 	for _, der := range p.Certificate.Certificate {
 		cert.Entries = append(cert.Entries, wire.CertificateEntry{Data: der})
 	}
@@ -147,9 +166,13 @@ func (p *Peer) CertificateMessage() []byte {
 	return cert.Append(nil)
 }
 
-// signedContent is what a server signs. RFC 8446, Section 4.4.3.
-func (p *Peer) signedContent() []byte {
-	content := strings.Repeat(" ", 64) + "TLS 1.3, server CertificateVerify\x00"
+// signedContent is what a server or a client signs. RFC 8446, Section 4.4.3.
+func (p *Peer) signedContent(server bool) []byte {
+	who := "client"
+	if server {
+		who = "server"
+	}
+	content := strings.Repeat(" ", 64) + "TLS 1.3, " + who + " CertificateVerify\x00"
 	return append([]byte(content), p.TranscriptHash()...)
 }
 
@@ -157,7 +180,7 @@ func (p *Peer) signedContent() []byte {
 func (p *Peer) CertificateVerify() []byte {
 	verify := wire.CertificateVerify{
 		Algorithm: wire.SignatureScheme(p.Scheme),
-		Signature: p.sign(p.Scheme, p.signedContent()),
+		Signature: p.sign(p.Scheme, p.signedContent(p.server)),
 	}
 	if p.OnCertificateVerify != nil {
 		p.OnCertificateVerify(&verify)
@@ -203,7 +226,7 @@ func digest(hash crypto.Hash, content []byte) []byte {
 	return h.Sum(nil)
 }
 
-// checkSignature checks the CertificateVerify of the other end, a server.
+// checkSignature checks the CertificateVerify of the other end.
 func (p *Peer) checkSignature(body []byte) error {
 	var verify wire.CertificateVerify
 	if err := verify.Parse(body); err != nil {
@@ -213,7 +236,7 @@ func (p *Peer) checkSignature(body []byte) error {
 		return errors.New("no certificate before it")
 	}
 	hash, _ := hashOf(tls.SignatureScheme(verify.Algorithm))
-	sum := digest(hash, p.signedContent())
+	sum := digest(hash, p.signedContent(!p.server))
 	ok := false
 	switch key := p.leaf.PublicKey.(type) {
 	case *ecdsa.PublicKey:
@@ -233,7 +256,10 @@ func (p *Peer) checkSignature(body []byte) error {
 // keys it is all zeros.
 func (p *Peer) Finished() []byte {
 	base := p.clientSecret[Handshake]
-	if p.server {
+	switch {
+	case p.answer != nil:
+		base = p.sending.secret
+	case p.server:
 		base = p.serverSecret[Handshake]
 	}
 	fin := wire.Finished{VerifyData: make([]byte, 32)}
@@ -249,12 +275,6 @@ func (p *Peer) Finished() []byte {
 // KeyUpdate builds a KeyUpdate.
 func (p *Peer) KeyUpdate(request byte) []byte {
 	return (&wire.KeyUpdate{Request: request}).Append(nil)
-}
-
-// NewSessionTicket builds a ticket that opens nothing.
-func (p *Peer) NewSessionTicket() []byte {
-	ticket := wire.NewSessionTicket{Lifetime: 7200, Nonce: []byte{1}, Ticket: []byte("ticket")}
-	return ticket.Append(nil)
 }
 
 // Message builds a message of any type with any body.

@@ -168,6 +168,12 @@ func Certificate(leaf Leaf) tls.Certificate {
 	return tls.Certificate{Certificate: append([][]byte{cert.Raw}, chain...), PrivateKey: key, Leaf: cert}
 }
 
+// ClientCertificate makes a certificate for a client, named "client" and signed
+// by the CA of Roots.
+func ClientCertificate(key KeyKind) tls.Certificate {
+	return Certificate(Leaf{Key: key, Names: []string{"client"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+}
+
 // rsaKey is a key for tests and for nothing else.
 const rsaKey = `-----BEGIN RSA PRIVATE KEY-----
 MIIEpQIBAAKCAQEAnW5dwOUGrT2d6sJxPPaSQqfHnSjsd00S1IOyIlHu/QEsW0GM

@@ -19,6 +19,7 @@ func TestDocs(t *testing.T) {
 	for name, text := range map[string]string{
 		"errors.md":        errorsDoc(),
 		"state-machine.md": stateMachineDoc(),
+		"negotiation.md":   negotiationDoc(),
 	} {
 		path := filepath.Join("docs", name)
 		if *update {

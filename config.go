@@ -114,9 +114,10 @@ type Config struct {
 	// HelloRetryRequest, unless only the latter is post-quantum.
 	CurvePreferences []tls.CurveID
 	// KeyShares are the groups of CurvePreferences for which a client sends a
-	// share in its first ClientHello; nil means X25519MLKEM768 and X25519, as
-	// far as CurvePreferences has them, else its first. An empty one, not nil,
-	// asks the server to choose with a HelloRetryRequest.
+	// share in its first ClientHello; nil means the first post-quantum one and the
+	// first other one, as far as CurvePreferences has them: X25519MLKEM768 and X25519
+	// by default. An empty one, not nil, asks the server to choose with a
+	// HelloRetryRequest.
 	KeyShares []tls.CurveID
 	// SignatureSchemes are the schemes that a client accepts from the server and
 	// that a server signs with, in order of preference; nil means all that are
@@ -418,14 +419,7 @@ func (c *Config) deriveGroups(d *derived) error {
 	}
 	d.keyShares = c.KeyShares
 	if d.keyShares == nil {
-		for _, g := range d.groups {
-			if g == tls.X25519MLKEM768 || g == tls.X25519 {
-				d.keyShares = append(d.keyShares, g)
-			}
-		}
-		if d.keyShares == nil {
-			d.keyShares = d.groups[:1]
-		}
+		d.keyShares = firstOfEachKind(d.groups)
 	}
 	for _, g := range d.keyShares {
 		if !slices.Contains(d.groups, g) {
@@ -433,6 +427,19 @@ func (c *Config) deriveGroups(d *derived) error {
 		}
 	}
 	return firstDuplicate("KeyShares", d.keyShares)
+}
+
+// firstOfEachKind returns the first post-quantum group and the first other one, as
+// far as the list has them, in its order: a server that has only one kind need not
+// ask again.
+func firstOfEachKind(groups []tls.CurveID) []tls.CurveID {
+	first := groups[0]
+	for _, g := range groups[1:] {
+		if isPostQuantum(g) != isPostQuantum(first) {
+			return []tls.CurveID{first, g}
+		}
+	}
+	return groups[:1:1]
 }
 
 func (c *Config) deriveSchemes(d *derived) (err error) {

@@ -114,6 +114,16 @@ func TestClientHelloFromConfig(t *testing.T) {
 	if m = hello(onlyP256); !reflect.DeepEqual(shares(m), []tls.CurveID{tls.CurveP256}) {
 		t.Errorf("key shares %v", shares(m))
 	}
+	for _, test := range []struct{ groups, want []tls.CurveID }{
+		{[]tls.CurveID{tls.CurveP384, tls.CurveP256}, []tls.CurveID{tls.CurveP384}},
+		{[]tls.CurveID{MLKEM1024, tls.X25519MLKEM768}, []tls.CurveID{MLKEM1024}},
+		{[]tls.CurveID{tls.X25519, tls.CurveP256, MLKEM1024}, []tls.CurveID{tls.X25519, MLKEM1024}},
+		{[]tls.CurveID{tls.SecP256r1MLKEM768, tls.X25519MLKEM768, tls.CurveP256}, []tls.CurveID{tls.SecP256r1MLKEM768, tls.CurveP256}},
+	} {
+		if m = hello(func(c *Config) { c.CurvePreferences = test.groups }); !reflect.DeepEqual(shares(m), test.want) {
+			t.Errorf("key shares %v of %v", shares(m), test.groups)
+		}
+	}
 	m = hello(func(c *Config) { c.KeyShares = []tls.CurveID{} })
 	if len(m.KeyShares) != 0 || !m.Has(wire.ExtKeyShare) {
 		t.Errorf("key shares %v", shares(m))

@@ -30,8 +30,8 @@ func (e Epoch) String() string {
 	return [...]string{"plaintext", "early keys", "handshake keys", "application keys"}[e]
 }
 
-// Peer is one end of a TLS 1.3 connection that does what its script says. It can
-// run a correct handshake up to any point, and then send anything; and it reads
+// Peer is one end of a connection of TLS 1.3, or of TLS 1.2 where NewPeer12 made
+// it, that does what its script says. It can run a correct handshake up to any point, and then send anything; and it reads
 // back what the other end sends, and under which keys it came. It checks the
 // signature, the binders and the Finished of the other end, and nothing else.
 //
@@ -48,6 +48,9 @@ func (e Epoch) String() string {
 // SendSealed, SendPlain and SendRaw do neither. There is no state machine: what
 // is sent when is up to the script.
 type Peer struct {
+	// Version is TLS 1.3 or TLS 1.2, and does not change.
+	Version wire.Version
+
 	// What the hellos say. NewPeer fills them in.
 	Suite      wire.CipherSuite // a server's choice, a client's only offer
 	Group      wire.NamedGroup  // of the key exchange
@@ -73,6 +76,9 @@ type Peer struct {
 	// PSKs, or that a server takes it. A client sends it behind ClientHello, where
 	// its epoch is Early. A server that takes none skips it.
 	EarlyData bool
+
+	// Only in TLS 1.2: see Peer12.
+	Peer12
 
 	// The hooks change a message before it is encoded. What a hook does to an
 	// extension's typed field counts only while the extension's Data is nil.
@@ -158,6 +164,7 @@ var localhost = sync.OnceValue(func() tls.Certificate { return Certificate(Leaf{
 // authenticate for localhost.
 func NewPeer(server bool) *Peer {
 	p := &Peer{
+		Version:    wire.VersionTLS13,
 		Suite:      wire.TLS_AES_128_GCM_SHA256,
 		Group:      wire.GroupX25519,
 		SessionID:  []byte("session id of thirty-two bytes.."),
@@ -196,6 +203,10 @@ func (p *Peer) Hash(messages ...[]byte) {
 	for _, msg := range messages {
 		if isRetry(msg) {
 			p.retryTranscript()
+		}
+		if p.tls12() {
+			p.hash12(msg)
+			continue
 		}
 		if p.sending.epoch == Application && p.recv.epoch == Application {
 			p.hashAnswer(msg)
@@ -263,6 +274,15 @@ func (p *Peer) SendSealed(inner []byte) {
 	p.out = append(p.out, sealRaw(p.suite().aead, &p.sending, inner)...)
 }
 
+// SendLong protects content in one record, however long it is.
+func (p *Peer) SendLong(t record.ContentType, content []byte) {
+	if p.tls12() {
+		p.out = append(p.out, p.sealRaw12(t, content)...)
+		return
+	}
+	p.SendSealed(append(slices.Clone(content), byte(t)))
+}
+
 // SendRaw sends bytes.
 func (p *Peer) SendRaw(b []byte) { p.out = append(p.out, b...) }
 
@@ -271,8 +291,19 @@ func (p *Peer) SendAlert(level, description byte) {
 	p.SendRecord(record.TypeAlert, []byte{level, description})
 }
 
-// SendCCS sends the change_cipher_spec of middlebox compatibility mode.
-func (p *Peer) SendCCS() { p.SendPlain(record.TypeChangeCipherSpec, []byte{1}) }
+// SendCCS sends the change_cipher_spec of middlebox compatibility mode. In TLS 1.2
+// it is one that means it: behind it the peer sends under its keys, when it has
+// them.
+func (p *Peer) SendCCS() {
+	if !p.tls12() {
+		p.SendPlain(record.TypeChangeCipherSpec, []byte{1})
+		return
+	}
+	p.SendRecord(record.TypeChangeCipherSpec, []byte{1})
+	if p.Master != nil && p.sending.epoch == Plaintext {
+		p.setSending(Application)
+	}
+}
 
 // Take returns what was sent since the last Take.
 func (p *Peer) Take() []byte {
@@ -298,6 +329,10 @@ func (p *Peer) Reading() Epoch { return p.recv.epoch }
 // where that message belongs.
 func (p *Peer) Advance(sent []byte) {
 	if len(sent) == 0 {
+		return
+	}
+	if p.tls12() {
+		p.advance12(sent)
 		return
 	}
 	switch t := wire.HandshakeType(sent[0]); {
@@ -381,7 +416,7 @@ func (p *Peer) fail(err error) {
 func (p *Peer) receiveRecord(b []byte) {
 	item := Item{Type: record.ParseHeader(b).Type, Record: slices.Clone(b)}
 	content := slices.Clone(b[record.HeaderLen:])
-	if item.Type == record.TypeApplicationData && p.recv.key != nil {
+	if p.recv.key != nil && (item.Type == record.TypeApplicationData || p.tls12()) {
 		copied := *p.recv.key
 		item.Key, item.Epoch = &copied, p.recv.epoch
 		var err error
@@ -396,6 +431,9 @@ func (p *Peer) receiveRecord(b []byte) {
 	if item.Type != record.TypeHandshake {
 		item.Body = content
 		p.Got = append(p.Got, item)
+		if item.Type == record.TypeChangeCipherSpec && p.tls12() {
+			p.receiveCCS()
+		}
 		return
 	}
 	p.rest = append(p.rest, content...)
@@ -419,6 +457,10 @@ func (p *Peer) skipsEarlyData() bool {
 
 // handle does what a message asks for.
 func (p *Peer) handle(msg []byte) {
+	if p.tls12() {
+		p.handle12(msg)
+		return
+	}
 	body := msg[wire.HeaderLen:]
 	t := wire.HandshakeType(msg[0])
 	switch t {
@@ -449,9 +491,7 @@ func (p *Peer) handle(msg []byte) {
 			p.fail2(t, err)
 			return
 		}
-		leaf, err := x509.ParseCertificate(cert.Entries[0].Data)
-		p.leaf = leaf
-		p.fail2(t, err)
+		p.parseLeaf(cert.Entries[0].Data)
 	case wire.TypeEncryptedExtensions:
 		var ee wire.EncryptedExtensions
 		if p.fail2(t, ee.Parse(body)); !ee.Has(wire.ExtEarlyData) && p.sending.epoch == Early {
@@ -479,6 +519,12 @@ func (p *Peer) handle(msg []byte) {
 	case wire.TypeKeyUpdate:
 		p.recv.next(p.suite().aead)
 	}
+}
+
+func (p *Peer) parseLeaf(der []byte) {
+	leaf, err := x509.ParseCertificate(der)
+	p.leaf = leaf
+	p.fail2(wire.TypeCertificate, err)
 }
 
 func (p *Peer) fail2(t wire.HandshakeType, err error) {

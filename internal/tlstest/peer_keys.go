@@ -26,9 +26,11 @@ func (p *Peer) suite() suite { return suiteOf(p.Suite) }
 
 func suiteOf(c wire.CipherSuite) suite {
 	switch c {
-	case wire.TLS_AES_256_GCM_SHA384:
+	case wire.TLS_AES_256_GCM_SHA384, wire.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+		wire.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384:
 		return suite{record.AES256GCM, schedule.SHA384}
-	case wire.TLS_CHACHA20_POLY1305_SHA256:
+	case wire.TLS_CHACHA20_POLY1305_SHA256, wire.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+		wire.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256:
 		return suite{record.ChaCha20Poly1305, schedule.SHA256}
 	}
 	return suite{record.AES128GCM, schedule.SHA256}
@@ -84,6 +86,10 @@ func (p *Peer) setSending(e Epoch) {
 		p.sending = direction{}
 		return
 	}
+	if p.tls12() {
+		p.sending = direction{epoch: e, key: p.protection12(p.server)}
+		return
+	}
 	secret := p.clientSecret[e]
 	if p.server {
 		secret = p.serverSecret[e]
@@ -94,6 +100,10 @@ func (p *Peer) setSending(e Epoch) {
 func (p *Peer) setReceiving(e Epoch) {
 	if e == Plaintext {
 		p.recv = direction{}
+		return
+	}
+	if p.tls12() {
+		p.recv = direction{epoch: e, key: p.protection12(!p.server)}
 		return
 	}
 	secret := p.serverSecret[e]
@@ -136,7 +146,11 @@ func sealRaw(a record.AEAD, d *direction, inner []byte) []byte {
 	for i := range 8 {
 		nonce[4+i] ^= byte(seq >> (56 - 8*i))
 	}
-	var aead cipher.AEAD
+	return cipherOf(a, key).Seal(b, nonce, inner, b)
+}
+
+// cipherOf is the algorithm of the standard library.
+func cipherOf(a record.AEAD, key []byte) (aead cipher.AEAD) {
 	var err error
 	if a == record.ChaCha20Poly1305 {
 		aead, err = chacha20poly1305.New(key)
@@ -149,7 +163,7 @@ func sealRaw(a record.AEAD, d *direction, inner []byte) []byte {
 	if err != nil {
 		panic(err)
 	}
-	return aead.Seal(b, nonce, inner, b)
+	return aead
 }
 
 // exchange is a key for one group.

@@ -21,6 +21,9 @@ import (
 // HelloRetryRequest. Shares says for which groups it has a key share, nil means
 // Group.
 func (p *Peer) ClientHello() []byte {
+	if p.tls12() {
+		return p.clientHello12()
+	}
 	shares := p.Shares
 	if shares == nil {
 		shares = []wire.NamedGroup{p.Group}
@@ -74,6 +77,9 @@ func (p *Peer) ClientHello() []byte {
 // ServerHello builds the answer to the ClientHello that was received last, and
 // with it the shared secret. Without a share for Group it makes one up.
 func (p *Peer) ServerHello() []byte {
+	if p.tls12() {
+		return p.serverHello12()
+	}
 	hello := wire.ServerHello{
 		LegacyVersion:    wire.VersionTLS12,
 		Random:           p.random,
@@ -139,6 +145,9 @@ func (p *Peer) EncryptedExtensions() []byte {
 
 // CertificateRequest builds a request for a client certificate.
 func (p *Peer) CertificateRequest() []byte {
+	if p.tls12() {
+		return p.certificateRequest12()
+	}
 	req := wire.CertificateRequest{
 		RequestContext:      p.RequestContext,
 		SignatureAlgorithms: []wire.SignatureScheme{wire.ECDSAP256SHA256},
@@ -153,6 +162,9 @@ func (p *Peer) CertificateRequest() []byte {
 
 // CertificateMessage builds the Certificate: an empty one, if the peer has none.
 func (p *Peer) CertificateMessage() []byte {
+	if p.tls12() {
+		return p.certificate12()
+	}
 	var cert wire.Certificate
 	if !p.server {
 		cert.RequestContext = p.RequestContext
@@ -166,8 +178,12 @@ func (p *Peer) CertificateMessage() []byte {
 	return cert.Append(nil)
 }
 
-// signedContent is what a server or a client signs. RFC 8446, Section 4.4.3.
+// signedContent is what a server or a client signs. RFC 8446, Section 4.4.3. In
+// TLS 1.2 it is what a client signs: all messages. RFC 5246, Section 7.4.8.
 func (p *Peer) signedContent(server bool) []byte {
+	if p.tls12() {
+		return p.transcript
+	}
 	who := "client"
 	if server {
 		who = "server"
@@ -232,19 +248,28 @@ func (p *Peer) checkSignature(body []byte) error {
 	if err := verify.Parse(body); err != nil {
 		return err
 	}
+	return p.verify(verify.Algorithm, p.signedContent(!p.server), verify.Signature)
+}
+
+// verify checks a signature of the other end.
+func (p *Peer) verify(scheme wire.SignatureScheme, content, signature []byte) error {
 	if p.leaf == nil {
 		return errors.New("no certificate before it")
 	}
-	hash, _ := hashOf(tls.SignatureScheme(verify.Algorithm))
-	sum := digest(hash, p.signedContent(!p.server))
+	hash, pss := hashOf(tls.SignatureScheme(scheme))
+	sum := digest(hash, content)
 	ok := false
 	switch key := p.leaf.PublicKey.(type) {
 	case *ecdsa.PublicKey:
-		ok = ecdsa.VerifyASN1(key, sum, verify.Signature)
+		ok = ecdsa.VerifyASN1(key, sum, signature)
 	case ed25519.PublicKey:
-		ok = ed25519.Verify(key, sum, verify.Signature)
+		ok = ed25519.Verify(key, sum, signature)
 	case *rsa.PublicKey:
-		ok = rsa.VerifyPSS(key, hash, sum, verify.Signature, &rsa.PSSOptions{SaltLength: hash.Size()}) == nil
+		if pss {
+			ok = rsa.VerifyPSS(key, hash, sum, signature, &rsa.PSSOptions{SaltLength: hash.Size()}) == nil
+		} else if p.tls12() {
+			ok = rsa.VerifyPKCS1v15(key, hash, sum, signature) == nil
+		}
 	}
 	if !ok {
 		return errors.New("wrong signature")
@@ -255,6 +280,9 @@ func (p *Peer) checkSignature(body []byte) error {
 // Finished builds the Finished over the transcript as it is. Before there are
 // keys it is all zeros.
 func (p *Peer) Finished() []byte {
+	if p.tls12() {
+		return p.finished12()
+	}
 	base := p.clientSecret[Handshake]
 	switch {
 	case p.answer != nil:

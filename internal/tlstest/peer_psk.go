@@ -110,6 +110,9 @@ func (p *Peer) EndOfEarlyData() []byte { return new(wire.EndOfEarlyData).Append(
 // NewSessionTicket builds a ticket, which is added to Tickets when the handshake
 // is complete. Before, it opens nothing.
 func (p *Peer) NewSessionTicket() []byte {
+	if p.tls12() {
+		return p.newSessionTicket12()
+	}
 	n := byte(len(p.Tickets) + 1)
 	ticket := wire.NewSessionTicket{Lifetime: 7200, AgeAdd: 0x01020304, Nonce: []byte{n}, Ticket: append([]byte("ticket "), '0'+n)}
 	if p.OnNewSessionTicket != nil {

@@ -51,6 +51,8 @@ func Acceptor(conn net.Conn, limits tlscore.Limits, choose ChooseConfig) *Conn {
 // answer answers the ClientHello. The machine has worked it off afterwards,
 // either way.
 func (c *Conn) answer() {
+	c.steps.Lock()
+	defer c.steps.Unlock()
 	cfg, err := c.ask()
 	if err == nil {
 		err = c.machine.Accept(cfg)

@@ -65,7 +65,13 @@ type Conn struct {
 	data        []byte // what is left of the current event; points into in
 	refused     error  // what ChooseConfig returned, if that ended the handshake
 	giveUp      time.Time
-	established bool // the handshake is over, its last flight may be unsent
+	established bool          // the handshake is over, its last flight may be unsent
+	task        *tlscore.Task // that runs on a goroutine
+	taskDone    chan struct{} // closed at its end
+
+	// steps is held for each call of the machine's receiving half, so that one can
+	// ask about the connection while a Read waits. It is the innermost but for seal.
+	steps sync.Mutex
 
 	// send is held by whoever is in the sending half of the machine. It comes
 	// after recv, and before mu.
@@ -78,6 +84,8 @@ type Conn struct {
 	mu      sync.Mutex
 	cause   error         // what everything returns once the connection is over
 	flushed chan struct{} // made when it ends; closed when the last bytes are sent
+	waiter  chan struct{} // wakes who waits for a task; nil while nobody does
+	readBy  time.Time     // the read deadline
 
 	complete  atomic.Bool // the handshake succeeded
 	started   atomic.Bool // the handshake was begun
@@ -196,8 +204,14 @@ func (c *Conn) nextData(wait bool) error {
 			return io.EOF
 		case ev.Kind == tlscore.EventFailed:
 			return c.failed()
+		case ev.Kind == tlscore.EventTask:
+			c.startTask()
+		case ev.Kind == tlscore.EventWait && wait:
+			if err := c.awaitTask(); err != nil {
+				return err
+			}
 		case !ev.Stop():
-			// A KeyUpdate came: nothing that the caller has to know.
+			// A KeyUpdate or a ticket came: nothing that the caller has to know.
 		case !wait:
 			return nil
 		default:
@@ -210,6 +224,8 @@ func (c *Conn) nextData(wait bool) error {
 
 // step returns the next event of what has arrived.
 func (c *Conn) step() tlscore.Event {
+	c.steps.Lock()
+	defer c.steps.Unlock()
 	ev, n := c.machine.Step(c.in.bytes())
 	c.in.consume(n)
 	return ev
@@ -226,6 +242,8 @@ func (c *Conn) receive() error {
 	}
 	if err == io.EOF {
 		c.readEnded.Store(true)
+		c.steps.Lock()
+		defer c.steps.Unlock()
 		c.machine.EOF()
 		return nil
 	}
@@ -338,24 +356,35 @@ func (c *Conn) CloseWrite() error {
 	return c.flush()
 }
 
-// ConnectionState tells what was negotiated. It runs the handshake if need be,
-// as Read does, and waits for one that runs: [net/http.Server] asks before it
-// reads for the first time. When the handshake fails, it tells how far that came:
-// the certificates of a peer that did not verify, for example. A callback of the
-// config, which is part of the handshake, must not call it.
+// ConnectionState tells what was negotiated: whether a session was resumed, the
+// peer's certificates, its OCSP response and timestamps among it. It runs the
+// handshake if need be, as Read does, and waits for one that runs:
+// [net/http.Server] asks before it reads for the first time. When the handshake
+// fails, it tells how far that came: the certificates of a peer that did not verify,
+// for example. A callback of the config, which is part of the handshake, must not call
+// it.
 //
-// The exporters of the result do not work.
+// The exporters of the result do not work; see [Conn.ExportKeyingMaterial].
 func (c *Conn) ConnectionState() tls.ConnectionState {
 	_ = c.Handshake() // the next Read or Write returns it too
 	if c.machine == nil {
 		return tls.ConnectionState{}
 	}
-	if c.complete.Load() {
-		return c.machine.ConnectionState()
-	}
-	c.recv.Lock()
-	defer c.recv.Unlock()
+	c.steps.Lock()
+	defer c.steps.Unlock()
 	return c.machine.ConnectionState()
+}
+
+// ExportKeyingMaterial is [tlscore.Machine.ExportKeyingMaterial] of the connection.
+// It runs the handshake if need be, as Read does, and works until the connection
+// ends.
+func (c *Conn) ExportKeyingMaterial(label string, context []byte, n int) ([]byte, error) {
+	if err := c.Handshake(); err != nil {
+		return nil, err
+	}
+	c.steps.Lock()
+	defer c.steps.Unlock()
+	return c.machine.ExportKeyingMaterial(label, context, n)
 }
 
 // NetConn returns the connection that c is over. Reading from it, writing to it

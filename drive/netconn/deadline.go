@@ -12,21 +12,21 @@ import (
 // and go on. Once the connection has failed or is closed they have no effect.
 func (c *Conn) SetDeadline(t time.Time) error {
 	defer c.resume(t)
-	return c.setDeadline(t, c.transport.SetDeadline)
+	return c.setDeadline(t, c.transport.SetDeadline, true)
 }
 
 // SetReadDeadline sets the deadline of Read and of the receiving in a handshake.
 func (c *Conn) SetReadDeadline(t time.Time) error {
-	return c.setDeadline(t, c.transport.SetReadDeadline)
+	return c.setDeadline(t, c.transport.SetReadDeadline, true)
 }
 
 // SetWriteDeadline sets the deadline of Write and of the sending in a handshake.
 func (c *Conn) SetWriteDeadline(t time.Time) error {
 	defer c.resume(t)
-	return c.setDeadline(t, c.transport.SetWriteDeadline)
+	return c.setDeadline(t, c.transport.SetWriteDeadline, false)
 }
 
-func (c *Conn) setDeadline(t time.Time, set func(time.Time) error) error {
+func (c *Conn) setDeadline(t time.Time, set func(time.Time) error, reading bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed.Load() {
@@ -34,6 +34,10 @@ func (c *Conn) setDeadline(t time.Time, set func(time.Time) error) error {
 	}
 	if c.flushed != nil {
 		return nil // they bound how the connection ends
+	}
+	if reading {
+		c.readBy = t
+		c.wakeWaiter()
 	}
 	return set(t)
 }

@@ -101,10 +101,16 @@ func (c *Conn) handshake() error {
 			c.answer()
 		case tlscore.EventHandshakeDone:
 			c.established = true
+		case tlscore.EventTask:
+			c.startTask()
+		case tlscore.EventWait:
+			if err = c.flushFlight(); err == nil { // the peer need not wait, too
+				err = c.awaitTask()
+			}
 		case tlscore.EventFailed:
 			err = c.failed()
-		case tlscore.EventClosed, tlscore.EventWait:
-			err = io.ErrUnexpectedEOF // an answer is never owed here
+		case tlscore.EventClosed:
+			err = io.ErrUnexpectedEOF
 		}
 		if err != nil {
 			return err
@@ -158,7 +164,9 @@ func (c *Conn) succeed() error {
 // failed ends the connection whose machine has failed: the alert is sent when it
 // returns.
 func (c *Conn) failed() error {
+	c.steps.Lock()
 	err := c.machine.Err()
+	c.steps.Unlock()
 	var protocol *tlscore.ProtocolError
 	if errors.As(err, &protocol) && c.server && protocol.PlainHTTP() {
 		return c.plainHTTP(protocol)
@@ -174,7 +182,9 @@ func (c *Conn) failed() error {
 // refuseAll ends the connection of a config that cannot be used.
 func (c *Conn) refuseAll() error {
 	if c.machine != nil {
+		c.steps.Lock()
 		c.machine.Reject(tlscore.AlertInternalError)
+		c.steps.Unlock()
 	}
 	<-c.end(c.setup, lastWords{linger: c.machine != nil})
 	return c.over()

@@ -111,6 +111,7 @@ func (c *Conn) endLocked(cause error, last lastWords) <-chan struct{} {
 	}
 	c.flushed = make(chan struct{})
 	c.interrupt()
+	c.wakeWaiter()
 	go c.finish(last)
 	return c.flushed
 }
@@ -140,7 +141,10 @@ func (c *Conn) finish(last lastWords) {
 	defer c.send.Unlock()
 	c.in.release()
 	c.data = nil
+	c.task = nil
 	if c.machine != nil {
+		c.steps.Lock()
+		defer c.steps.Unlock()
 		c.machine.Release()
 	}
 }

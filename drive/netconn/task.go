@@ -1,0 +1,86 @@
+package netconn
+
+import (
+	"io"
+	"os"
+	"time"
+)
+
+// startTask runs the task that the machine waits for on a goroutine. The caller holds
+// recv.
+func (c *Conn) startTask() {
+	c.steps.Lock()
+	task := c.machine.Task()
+	c.steps.Unlock()
+	done := make(chan struct{})
+	c.task, c.taskDone = task, done
+	go func() {
+		defer close(done)
+		task.Run() // it never touches the machine
+	}()
+}
+
+// wakeWaiter tells whoever waits for a task to look again: the read deadline was
+// moved, or the connection has ended. The caller holds mu.
+func (c *Conn) wakeWaiter() {
+	select {
+	case c.waiter <- struct{}{}:
+	default: // nobody waits, or is told already
+	}
+}
+
+// awaitTask waits for the end of the task and hands it back to the machine. The
+// caller holds recv. After a deadline it can be called again.
+func (c *Conn) awaitTask() error {
+	if err := c.waitForTask(); err != nil {
+		return err
+	}
+	task := c.task
+	c.task, c.taskDone = nil, nil
+	c.steps.Lock()
+	defer c.steps.Unlock()
+	return c.machine.Done(task)
+}
+
+// waitForTask returns when the task has ended, else why it does not wait any longer.
+func (c *Conn) waitForTask() error {
+	if c.task == nil {
+		return io.ErrUnexpectedEOF // no other answer is ever owed here
+	}
+	wake := make(chan struct{}, 1)
+	defer c.setWaiter(nil)
+	c.setWaiter(wake)
+	for {
+		if err := c.over(); err != nil {
+			return err
+		}
+		late, stop := c.readTimer()
+		select {
+		case <-c.taskDone:
+			stop()
+			return c.over()
+		case <-late:
+			return os.ErrDeadlineExceeded
+		case <-wake:
+			stop()
+		}
+	}
+}
+
+func (c *Conn) setWaiter(wake chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiter = wake
+}
+
+// readTimer returns a channel that tells when the read deadline passes, if there is
+// one.
+func (c *Conn) readTimer() (late <-chan time.Time, stop func() bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.readBy.IsZero() {
+		return nil, func() bool { return true }
+	}
+	timer := time.NewTimer(time.Until(c.readBy))
+	return timer.C, timer.Stop
+}

@@ -28,7 +28,7 @@ var clientRules13 = ruleTable{
 		{inputTask, clientKeyAgreed, oneOf(StateWaitEncryptedExtensions)},
 	},
 	StateWaitEncryptedExtensions: {
-		{inputEncryptedExtensions, clientEncryptedExtensions, oneOf(StateWaitCertificateOrRequest)},
+		{inputEncryptedExtensions, clientEncryptedExtensions, oneOf(StateWaitCertificateOrRequest, StateWaitServerFinished)},
 		{inputChangeCipherSpec, dropChangeCipherSpec, oneOf(StateWaitEncryptedExtensions)},
 	},
 	StateWaitCertificateOrRequest: {
@@ -172,6 +172,8 @@ func clientHelloRetryRequest(m *Machine, msg []byte) (State, error) {
 	m.speak(tls.VersionTLS13)
 	c.retry = &retryRequest{suite: suite, group: tls.CurveID(retry.SelectedGroup)}
 	m.conn.HelloRetryRequest = true
+	m.refuseEarly()
+	c.retryOffer(suite, msg)
 	c.startTranscript(suite)
 	c.transcript.HelloRetry()
 	c.transcript.Write(msg)
@@ -201,6 +203,9 @@ func clientRetryShares(m *Machine, _ []byte) (State, error) {
 // sendSecondHello sends the ClientHello that answers a HelloRetryRequest.
 func (m *Machine) sendSecondHello() (State, error) {
 	c := m.client
+	if err := m.bind(); err != nil {
+		return 0, err
+	}
 	// A cookie may be so long that no ClientHello can hold it.
 	if _, ok := c.hello.TryAppend(nil); !ok {
 		return 0, violationf(ReasonMessageTooLarge, "%s of %d bytes", wire.ExtCookie, len(c.hello.Cookie))
@@ -258,6 +263,9 @@ func clientServerHello(m *Machine, msg []byte) (State, error) {
 	if err != nil {
 		return 0, err
 	}
+	if err := m.takeSelection(&hello, suite); err != nil {
+		return 0, err
+	}
 	share, err := c.chosenShare(&hello, suite)
 	if err != nil {
 		return 0, err
@@ -291,8 +299,10 @@ func clientKeyAgreed(m *Machine, _ []byte) (State, error) {
 	if err := m.in.install(c.suite, &c.serverSecret); err != nil {
 		return 0, err
 	}
-	if err := m.changeSendingKey(c.suite, &c.clientSecret); err != nil {
-		return 0, err
+	if !c.earlyOpen {
+		if err := m.changeSendingKey(c.suite, &c.clientSecret); err != nil {
+			return 0, err
+		}
 	}
 	c.shares = nil
 	return StateWaitEncryptedExtensions, nil
@@ -328,7 +338,7 @@ func (c *clientHandshake) chosenShare(hello *wire.ServerHello, suite *cipherSuit
 // deriveHandshakeSecrets runs the key schedule up to the handshake traffic
 // secrets; the transcript ends with ServerHello. RFC 8446, Section 7.1.
 func (h *handshake) deriveHandshakeSecrets(shared []byte) {
-	early := schedule.NewEarlySecret(h.suite.hash, nil)
+	early := schedule.NewEarlySecret(h.suite.hash, h.psk())
 	h.secret = early.Handshake(shared)
 	early.Wipe()
 	hash := h.hash()
@@ -358,7 +368,13 @@ func clientEncryptedExtensions(m *Machine, msg []byte) (State, error) {
 			return 0, err
 		}
 	}
+	if err := m.takeEarlyAnswer(&ee); err != nil {
+		return 0, err
+	}
 	c.transcript.Write(msg)
+	if c.resumed != nil {
+		return StateWaitServerFinished, nil
+	}
 	return StateWaitCertificateOrRequest, nil
 }
 
@@ -467,6 +483,9 @@ func clientFinished(m *Machine, msg []byte) (State, error) {
 	if err := m.verifyConnection(); err != nil {
 		return 0, err
 	}
+	if err := m.endEarly(); err != nil {
+		return 0, err
+	}
 	if c.certificateRequested {
 		// "If the server requests client authentication but no suitable
 		// certificate is available, the client MUST send a Certificate message
@@ -478,22 +497,11 @@ func clientFinished(m *Machine, msg []byte) (State, error) {
 	if err := m.startSending(c.suite, &own); err != nil {
 		return 0, err
 	}
+	if m.cfg.resumes() {
+		if err := m.startTicketing(main); err != nil {
+			return 0, err
+		}
+	}
 	m.handshakeDone()
-	return StateConnected, nil
-}
-
-// clientNewSessionTicket checks and drops a ticket.
-//
-//	"[…] clients ignore NewSessionTicket if they do not support resumption"
-//
-// RFC 9846, Section 1.2.
-func clientNewSessionTicket(m *Machine, msg []byte) (State, error) {
-	var ticket wire.NewSessionTicket
-	if err := ticket.Parse(msg[wire.HeaderLen:]); err != nil {
-		return 0, malformed(err)
-	}
-	if m.in.tickets++; m.in.tickets > maxSessionTickets {
-		return 0, violation(ReasonTooManySessionTickets)
-	}
 	return StateConnected, nil
 }

@@ -30,8 +30,16 @@ type clientHandshake struct {
 	helloRaw []byte           // the first one, until the hash is known
 	shares   []*keyShare
 	retry    *retryRequest
+	offer    *offer // the session that it wants to resume, until the server has decided
 
 	certificateRequested bool
+	earlyOpen            bool // early data was offered, and is neither ended nor refused
+}
+
+// wipe clears the secrets.
+func (c *clientHandshake) wipe() {
+	c.handshake.wipe()
+	c.dropOffer()
 }
 
 // retryRequest is what a HelloRetryRequest has fixed.
@@ -43,6 +51,11 @@ type retryRequest struct {
 // clientStart begins the ClientHello.
 func clientStart(m *Machine, _ []byte) (State, error) {
 	c := m.client
+	session, err := m.takeSession()
+	if err != nil {
+		return 0, err
+	}
+	c.offer = newOffer(session, m.d)
 	if err := c.newHello(m.cfg, m.d); err != nil {
 		return 0, err
 	}
@@ -58,12 +71,18 @@ func clientSharesMade(m *Machine, _ []byte) (State, error) {
 		return 0, err
 	}
 	c.setShares(t.shares)
+	if err := m.bind(); err != nil {
+		return 0, err
+	}
 	// The middleboxes are told that a handshake is resumed: before its first
 	// protected record, or its second ClientHello, the client sends a
 	// change_cipher_spec. RFC 8446, Appendix D.4.
 	m.out.owe(!m.cfg.NoMiddleboxCompat)
 	c.helloRaw = bytes.Clone(m.emit(&c.hello))
 	m.out.setVersion(recordVersionInitial)
+	if c.hello.Has(wire.ExtEarlyData) {
+		return StateWaitServerHello, m.openEarly()
+	}
 	m.flushAnd(func(s *sender) { s.version = recordVersion })
 	return StateWaitServerHello, nil
 }
@@ -81,6 +100,11 @@ func (c *clientHandshake) newHello(cfg *Config, d *derived) error {
 		RecordSizeLimit:         cfg.RecordSizeLimit,
 		ALPN:                    d.alpn,
 		SupportedVersions:       []wire.Version{wire.VersionTLS13},
+		PSKModes:                []byte{pskDHE},
+		TicketRequest: wire.TicketRequest{
+			NewSessionCount: cfg.TicketRequest.New,
+			ResumptionCount: cfg.TicketRequest.Resumed,
+		},
 	}
 	for _, s := range d.suites {
 		c.hello.CipherSuites = append(c.hello.CipherSuites, s.id)
@@ -103,6 +127,9 @@ func (c *clientHandshake) newHello(cfg *Config, d *derived) error {
 		{wire.ExtStatusRequest, cfg.OCSPStapling},
 		{wire.ExtSignedCertificateTimestamp, cfg.SignedCertificateTimestamps},
 		{wire.ExtRecordSizeLimit, cfg.RecordSizeLimit != 0},
+		{wire.ExtPSKKeyExchangeModes, cfg.resumes()},
+		{wire.ExtTicketRequest, cfg.resumes() && cfg.TicketRequest != TicketRequest{}},
+		{wire.ExtEarlyData, c.offersEarly(cfg, d)},
 	} {
 		if x.present {
 			c.hello.Extensions = append(c.hello.Extensions, wire.Extension{Type: x.t})

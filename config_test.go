@@ -326,7 +326,7 @@ func TestChooseGroup(t *testing.T) {
 
 func TestLimitsDefaults(t *testing.T) {
 	got, err := Limits{}.check()
-	if want := (Limits{ClientHello: 64 << 10, HandshakeMessage: 128 << 10, Output: 64 << 10, SkippedEarlyData: 32 << 10}); err != nil || got != want {
+	if want := (Limits{ClientHello: 64 << 10, HandshakeMessage: 128 << 10, Output: 64 << 10, SkippedEarlyData: 32 << 10, EarlyData: 16 << 10}); err != nil || got != want {
 		t.Errorf("%+v, %v", got, err)
 	}
 	if l, err := (Limits{Output: 23, KeyRecords: math.MaxUint64}).check(); err != nil || l.Output != 23 {

@@ -2,21 +2,26 @@ package tlscore
 
 import "tlscore.example/tlscore/internal/wire"
 
-// receiveData makes an event of a record of application data.
+// receiveData takes a record of application data.
 func receiveData(m *Machine, content []byte) (State, error) {
+	return StateConnected, m.takeData(content)
+}
+
+// takeData makes an event of a record of application data.
+func (m *Machine) takeData(content []byte) error {
 	if len(content) == 0 {
 		// "Zero-length fragments of Application Data MAY be sent, as they are
 		// potentially useful as a traffic analysis countermeasure."
 		// https://www.rfc-editor.org/rfc/rfc8446#section-5.1
 		if m.in.emptyRecords++; m.in.emptyRecords > maxEmptyRecords {
-			return 0, violation(ReasonTooManyEmptyRecords)
+			return violation(ReasonTooManyEmptyRecords)
 		}
-		return StateConnected, nil
+		return nil
 	}
 	m.in.emptyRecords, m.in.keyUpdates, m.in.tickets, m.in.warnings = 0, 0, 0, 0
 	m.in.data = content
 	m.push(EventData)
-	return StateConnected, nil
+	return nil
 }
 
 // receiveKeyUpdate changes to the peer's next key, and answers its request.

@@ -41,6 +41,19 @@ const (
 	// EventKeyUpdate says that the peer has changed its sending keys. When
 	// Queued is set, the answer that it asked for is in the output.
 	EventKeyUpdate
+	// EventEarlyWritable comes from a client only: it offers early data, and
+	// [Machine.WriteEarly] may begin.
+	EventEarlyWritable
+	// EventEarlyRejected comes from a client only: the server does not take the early
+	// data. Data is what was written of it, and can be written again once [EventWritable]
+	// has come, if it still makes sense: the application protocol may be another one.
+	EventEarlyRejected
+	// EventEarlyDataEnd comes from a server only, when it has accepted early data: no more of
+	// it follows.
+	EventEarlyDataEnd
+	// EventSessionTicket comes from a client only: the server has sent a ticket, and the
+	// session is in Config.SessionCache.
+	EventSessionTicket
 )
 
 var eventNames = [...]string{
@@ -54,6 +67,10 @@ var eventNames = [...]string{
 	EventHandshakeDone: "HandshakeDone",
 	EventData:          "Data",
 	EventKeyUpdate:     "KeyUpdate",
+	EventEarlyWritable: "EarlyWritable",
+	EventEarlyRejected: "EarlyRejected",
+	EventEarlyDataEnd:  "EarlyDataEnd",
+	EventSessionTicket: "SessionTicket",
 }
 
 // String returns the name of the kind without its prefix.
@@ -75,10 +92,14 @@ type Event struct {
 	// Truncated is set on EventClosed when the transport ended without a
 	// close_notify: data may be missing. RFC 9846, Section 6.1.
 	Truncated bool
+	// Early is set on EventData when it is early data: anybody may have recorded it and
+	// sent it again, so it must not cause what may happen only once. RFC 8446, Section 8.
+	Early bool
 	// Data is the application data of EventData. It points into the input that
 	// was given to Step, and lives until the next call that takes input, or
 	// until [Inbound.Keep] or the transport's discard. Write and AppendSealed do
-	// not end its life.
+	// not end its life. That of EventEarlyRejected lives until the next Step, and is
+	// cleared then.
 	Data []byte
 }
 
@@ -92,7 +113,10 @@ func (e Event) Terminal() bool { return e.Kind == EventClosed || e.Kind == Event
 // String describes the event without its data, for logs.
 func (e Event) String() string {
 	s := e.Kind.String()
-	if e.Kind == EventData {
+	if e.Early {
+		s = "Early" + s
+	}
+	if e.Kind == EventData || e.Kind == EventEarlyRejected {
 		s += fmt.Sprintf("(%d)", len(e.Data))
 	}
 	if e.Truncated {

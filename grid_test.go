@@ -66,52 +66,56 @@ Reject(close_notify)    Eclos Eclos Eclos Eclos Eclos Eclos Eclos Eclos Eclos Ec
 Write                   Enot  Enot  Enot  Enot  Enot  Enot  Enot  Enot  =     =      Esame  Erel
 AppendSealed            Enot  Enot  Enot  Enot  Enot  Enot  Enot  Enot  =     =      Esame  Erel
 call-KeyUpdate          Enot  Enot  Enot  Enot  Enot  Enot  Enot  Enot  =     =      Esame  Erel
+WriteEarly              Eearl Eearl Eearl Eearl Eearl Eearl Eearl Eearl Eearl Eearl  Esame  Erel
+SendTicket              Etick Etick Etick Etick Etick Etick Etick Etick Etick Etick  Efail  Erel
 CloseWrite              cn    cn    cn    cn    cn    cn    cn    cn    =     =      =      =
 `
 
 const serverGrid = `
-                        CH    ACH   Acc   CHR   Fin   Conn  Closed Failed Released
-HelloRequest            um    um    -     um    um    um    -      -      -
-ClientHello             Fin   Acc   -     Fin   um    um    -      -      -
-ClientHello(no-share)   CHR   Acc   -     ks    um    um    -      -      -
-ServerHello             um    um    -     um    um    um    -      -      -
-HelloRetryRequest       um    um    -     um    um    um    -      -      -
-NewSessionTicket        um    um    -     um    um    um    -      -      -
-EndOfEarlyData          um    um    -     um    um    um    -      -      -
-EncryptedExtensions     um    um    -     um    um    um    -      -      -
-Certificate             um    um    -     um    um    um    -      -      -
-ServerKeyExchange       um    um    -     um    um    um    -      -      -
-CertificateRequest      um    um    -     um    um    um    -      -      -
-ServerHelloDone         um    um    -     um    um    um    -      -      -
-CertificateVerify       um    um    -     um    um    um    -      -      -
-ClientKeyExchange       um    um    -     um    um    um    -      -      -
-Finished                um    um    -     um    Conn  um    -      -      -
-CertificateStatus       um    um    -     um    um    um    -      -      -
-KeyUpdate               um    um    -     um    um    =     -      -      -
-KeyUpdate(requested)    um    um    -     um    um    =     -      -      -
-MessageHash             um    um    -     um    um    um    -      -      -
-other-messages          um    um    -     um    um    um    -      -      -
-ccs                     ur    ur    -     =     =     ur    -      -      -
-protected-ccs           -     -     -     -     ur    ur    -      -      -
-data                    ur    ur    -     ur    ur    =     -      -      -
-empty-data              ur    ur    -     ur    ur    =     -      -      -
-unknown-record          nt    nt    -     ur    ur    ur    -      -      -
-plaintext-message       Fin   Acc   -     Fin   ur    ur    -      -      -
-plaintext-alert         alert alert -     alert alert ur    -      -      -
-alert(fatal)            alert alert -     alert alert alert -      -      -
-alert(close_notify)     alert alert -     alert alert Closed -     -      -
-alert(user_canceled)    =     =     -     =     =     =     -      -      -
-alert(warning)          =     =     -     alert alert alert -      -      -
-eof                     tc    tc    =     tc    tc    Closed -     -      -
-eof-in-record           tc    tc    -     tc    tc    Closed -     -      -
-Step                    =     =     =     =     =     =     =      =      =
-Accept                  Ewait Ewait Fin   Ewait Ewait Ewait Ewait  Efail  Erel
-Reject                  rj    rj    rj    rj    rj    rj    rj     Efail  Erel
-Reject(close_notify)    Eclos Eclos Eclos Eclos Eclos Eclos Eclos  Efail  Erel
-Write                   Enot  Enot  Enot  Enot  =     =     =      Esame  Erel
-AppendSealed            Enot  Enot  Enot  Enot  =     =     =      Esame  Erel
-call-KeyUpdate          Enot  Enot  Enot  Enot  =     =     =      Esame  Erel
-CloseWrite              cn    cn    cn    cn    =     =     =      =      =
+                        CH    ACH   Acc   CHR   EOED  Fin   Conn  Closed Failed Released
+HelloRequest            um    um    -     um    um    um    um    -      -      -
+ClientHello             Fin   Acc   -     Fin   um    um    um    -      -      -
+ClientHello(no-share)   CHR   Acc   -     ks    um    um    um    -      -      -
+ServerHello             um    um    -     um    um    um    um    -      -      -
+HelloRetryRequest       um    um    -     um    um    um    um    -      -      -
+NewSessionTicket        um    um    -     um    um    um    um    -      -      -
+EndOfEarlyData          um    um    -     um    Fin   um    um    -      -      -
+EncryptedExtensions     um    um    -     um    um    um    um    -      -      -
+Certificate             um    um    -     um    um    um    um    -      -      -
+ServerKeyExchange       um    um    -     um    um    um    um    -      -      -
+CertificateRequest      um    um    -     um    um    um    um    -      -      -
+ServerHelloDone         um    um    -     um    um    um    um    -      -      -
+CertificateVerify       um    um    -     um    um    um    um    -      -      -
+ClientKeyExchange       um    um    -     um    um    um    um    -      -      -
+Finished                um    um    -     um    um    Conn  um    -      -      -
+CertificateStatus       um    um    -     um    um    um    um    -      -      -
+KeyUpdate               um    um    -     um    um    um    =     -      -      -
+KeyUpdate(requested)    um    um    -     um    um    um    =     -      -      -
+MessageHash             um    um    -     um    um    um    um    -      -      -
+other-messages          um    um    -     um    um    um    um    -      -      -
+ccs                     ur    ur    -     =     =     =     ur    -      -      -
+protected-ccs           -     -     -     -     ur    ur    ur    -      -      -
+data                    ur    ur    -     ur    =     ur    =     -      -      -
+empty-data              ur    ur    -     ur    =     ur    =     -      -      -
+unknown-record          nt    nt    -     ur    ur    ur    ur    -      -      -
+plaintext-message       Fin   Acc   -     Fin   ur    ur    ur    -      -      -
+plaintext-alert         alert alert -     alert alert alert ur    -      -      -
+alert(fatal)            alert alert -     alert alert alert alert -      -      -
+alert(close_notify)     alert alert -     alert alert alert Closed -     -      -
+alert(user_canceled)    =     =     -     =     =     =     =     -      -      -
+alert(warning)          =     =     -     alert alert alert alert -      -      -
+eof                     tc    tc    =     tc    tc    tc    Closed -     -      -
+eof-in-record           tc    tc    -     tc    tc    tc    Closed -     -      -
+Step                    =     =     =     =     =     =     =     =      =      =
+Accept                  Ewait Ewait Fin   Ewait Ewait Ewait Ewait Ewait  Efail  Erel
+Reject                  rj    rj    rj    rj    rj    rj    rj    rj     Efail  Erel
+Reject(close_notify)    Eclos Eclos Eclos Eclos Eclos Eclos Eclos Eclos  Efail  Erel
+Write                   Enot  Enot  Enot  Enot  =     =     =     =      Esame  Erel
+AppendSealed            Enot  Enot  Enot  Enot  =     =     =     =      Esame  Erel
+call-KeyUpdate          Enot  Enot  Enot  Enot  =     =     =     =      Esame  Erel
+WriteEarly              Eearl Eearl Eearl Eearl Eearl Eearl Eearl Eearl  Esame  Erel
+SendTicket              Etick Etick Etick Etick Etick Etick Etick Etick  Efail  Erel
+CloseWrite              cn    cn    cn    cn    =     =     =     =      =      =
 `
 
 // gridReasons is the legend of the failures.
@@ -133,6 +137,8 @@ var gridErrors = map[error]string{
 	ErrFailed:       "Efail",
 	ErrReleased:     "Erel",
 	ErrNoErrorAlert: "Eclos",
+	ErrNoEarlyData:  "Eearl",
+	ErrNoTickets:    "Etick",
 }
 
 // column is a state to start from.
@@ -165,6 +171,7 @@ var clientColumns = map[string]column{
 }
 
 var serverColumns = map[string]column{
+	"EOED":     {StateWaitEndOfEarlyData, func(t *testing.T) *rig { return newEarlyServer(t).bring(StateWaitEndOfEarlyData) }},
 	"CH":       serverColumn(StateWaitClientHello),
 	"ACH":      {StateWaitClientHello, newAcceptorRig},
 	"Acc":      {StateWaitAccept, func(t *testing.T) *rig { return newAcceptorRig(t).bring(StateWaitAccept) }},
@@ -290,7 +297,12 @@ var gridInputs = map[string]func(*rig) string{
 		return err
 	}),
 	"call-KeyUpdate": calls(func(m *Machine) error { return m.KeyUpdate(true) }),
-	"CloseWrite":     calls(func(m *Machine) error { m.CloseWrite(); return nil }),
+	"WriteEarly": calls(func(m *Machine) error {
+		_, err := m.WriteEarly([]byte("data"))
+		return err
+	}),
+	"SendTicket": calls((*Machine).SendTicket),
+	"CloseWrite": calls(func(m *Machine) error { m.CloseWrite(); return nil }),
 }
 
 // clientHelloOf builds the ClientHello of a client, or a copy of the one that a
@@ -443,6 +455,12 @@ var serverTasks = map[State]func(*testing.T) *rig{
 		return lifted(newServerRig, TaskKeyExchange)(t).tryBring(StateWaitClientFinished)
 	},
 	StateSign: func(t *testing.T) *rig { return lifted(newServerRig, TaskSign)(t).tryBring(StateWaitClientFinished) },
+	StateOpenTicket: func(t *testing.T) *rig {
+		return lifted(newResumedServer, TaskOpenTicket)(t).tryBring(StateWaitClientFinished)
+	},
+	StateDecideEarlyData: func(t *testing.T) *rig {
+		return lifted(newEarlyServer, TaskDecideEarlyData)(t).tryBring(StateWaitEndOfEarlyData)
+	},
 }
 
 func TestGrid(t *testing.T) {
@@ -520,6 +538,10 @@ func testTaskState(t *testing.T, r *rig, row string, input func(*rig) string) {
 		if ready {
 			want = "="
 		}
+	case "WriteEarly":
+		want = "Eearl"
+	case "SendTicket":
+		want = "Etick"
 	case "CloseWrite":
 		want = "cn"
 		if ready {
@@ -700,6 +722,12 @@ var walks = []func(*testing.T, map[edge]bool){
 	walk(newServerRig, StateWaitClientHelloRetry),
 	walkAcceptor(StateWaitClientFinished),
 	walkAcceptor(StateWaitClientHelloRetry),
+	func(t *testing.T, edges map[edge]bool) { finishWalk(newResumedClient(t), edges, 0) },
+	walkResumedServer,
+	walkResumedRetry,
+	walkResumedAcceptor,
+	walkEarlyServer,
+	walkUnknownTickets,
 }
 
 // Every transition that a rule allows does happen.
@@ -762,10 +790,7 @@ func walkAcceptor(via State) func(*testing.T, map[edge]bool) {
 
 func finishWalk(r *rig, edges map[edge]bool, via State) {
 	r.Helper()
-	path := serverPath
-	if r.client {
-		path = clientPath
-	}
+	path := r.path
 	watch(r.m, edges)
 	ccs := func() {
 		if s := r.m.State(); r.m.find(inputChangeCipherSpec) != nil {

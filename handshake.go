@@ -23,6 +23,7 @@ type handshake struct {
 	// The application traffic secret of the peer, from when it is derived until
 	// the peer's Finished lets it be used.
 	peerSecret schedule.TrafficSecret
+	resumed    *resumed // the session that is resumed, once that is agreed on
 
 	emitted []byte // messages that are not in a record yet
 }
@@ -35,6 +36,9 @@ func (h *handshake) wipe() {
 	h.clientSecret.Wipe()
 	h.serverSecret.Wipe()
 	h.peerSecret.Wipe()
+	if h.resumed != nil {
+		h.resumed.Wipe()
+	}
 }
 
 // hash returns the transcript hash so far.
@@ -96,7 +100,7 @@ func (m *Machine) changeSendingKey(suite *cipherSuite, secret *schedule.TrafficS
 	if err != nil {
 		return failure(ReasonKeyGeneration, err)
 	}
-	if !m.flushAnd(func(s *sender) { s.replaceKey(key) }) {
+	if !m.flushAnd(func(s *sender) { s.dropEarly(); s.replaceKey(key) }) {
 		key.Wipe()
 	}
 	return nil
@@ -146,8 +150,11 @@ func (m *Machine) handshakeDone() {
 
 // endHandshake clears and drops what only the handshake needs.
 func (m *Machine) endHandshake() {
-	if h := m.handshakeState(); h != nil {
-		h.wipe()
+	switch {
+	case m.client != nil:
+		m.client.wipe()
+	case m.server != nil:
+		m.server.wipe()
 	}
 	m.client, m.server = nil, nil
 }

@@ -25,8 +25,11 @@ type Limits struct {
 	// SkippedEarlyData bounds the early data that a server passes over when it
 	// does not accept early data, as it stands on the wire without record
 	// headers; an empty record counts as one byte. RFC 8446, Section 4.2.10.
-	// Default 32 KiB.
+	// Config.MaxEarlyData comes on top. Default 32 KiB.
 	SkippedEarlyData int
+	// EarlyData bounds the early data that a client may write, since all of it is kept
+	// until the server has decided about it. Default 16 KiB.
+	EarlyData int
 	// KeyRecords bounds the records sealed under one key, if that is less than
 	// what the cipher allows (RFC 8446, Section 5.5). The machine sends a
 	// KeyUpdate before it is reached. Default 0, which leaves the cipher's own.
@@ -39,6 +42,7 @@ const (
 	defaultHandshakeMessage = 128 << 10
 	defaultOutput           = 64 << 10
 	defaultSkippedEarlyData = 32 << 10
+	defaultEarlyData        = 16 << 10
 
 	// maxWarnings bounds the warnings in a row that are dropped: alerts of level
 	// warning while the version is not known, and user_canceled.
@@ -74,6 +78,7 @@ func (l Limits) withDefaults() Limits {
 	set(&l.HandshakeMessage, defaultHandshakeMessage)
 	set(&l.Output, defaultOutput)
 	set(&l.SkippedEarlyData, defaultSkippedEarlyData)
+	set(&l.EarlyData, defaultEarlyData)
 	return l
 }
 
@@ -81,7 +86,7 @@ func (l Limits) withDefaults() Limits {
 func (l Limits) check() (Limits, error) {
 	l = l.withDefaults()
 	switch {
-	case l.ClientHello < 0 || l.HandshakeMessage < 0 || l.Output < 0 || l.SkippedEarlyData < 0:
+	case l.ClientHello < 0 || l.HandshakeMessage < 0 || l.Output < 0 || l.SkippedEarlyData < 0 || l.EarlyData < 0:
 		return l, errors.New("a limit is negative")
 	case l.Output < record.Overhead+1:
 		return l, errors.New("Limits.Output leaves no room for a record")

@@ -68,6 +68,8 @@ type negotiated struct {
 	exporter, earlyExporter exporter // nil while there is none
 	extendedMasterSecret    bool     // of TLS 1.2
 	ticketData              []byte   // of the ticket that was resumed
+	tickets                 *ticketing
+	earlyAccepted           bool
 }
 
 // NewClient returns a client that will connect with cfg. The first Step, which
@@ -182,6 +184,9 @@ func (m *Machine) Step(in []byte) (ev Event, n int) {
 		return Event{Kind: EventNone}, 0
 	}
 	m.adoptFound()
+	if m.queued == 0 {
+		m.in.dropRefused()
+	}
 	for {
 		if kind, ok := m.nextEvent(); ok {
 			ev = m.event(kind)
@@ -230,6 +235,9 @@ func (m *Machine) event(kind EventKind) Event {
 	switch kind {
 	case EventData:
 		ev.Data, m.in.data = m.in.data, nil
+		ev.Early = m.state == StateWaitEndOfEarlyData
+	case EventEarlyRejected:
+		ev.Data = m.in.refused
 	case EventClosed:
 		ev.Truncated = m.truncated
 	}

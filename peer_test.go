@@ -22,7 +22,8 @@ type rig struct {
 	m *Machine
 	p *tlstest.Peer
 
-	client bool // the machine is one
+	client bool       // the machine is one
+	path   []pathStep // of a handshake that is not the usual one
 	events []EventKind
 	data   []byte
 	closed Event // the EventClosed, if any
@@ -45,11 +46,16 @@ func newClientRig(t *testing.T, change ...func(*Config)) *rig {
 	for _, f := range change {
 		f(cfg)
 	}
+	return clientRigOf(t, cfg)
+}
+
+func clientRigOf(t *testing.T, cfg *Config) *rig {
+	t.Helper()
 	m, err := NewClient(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &rig{T: t, m: m, p: tlstest.NewPeer(true), client: true}
+	return &rig{T: t, m: m, p: tlstest.NewPeer(true), client: true, path: clientPath}
 }
 
 // newServerRig returns a server whose config was changed.
@@ -59,11 +65,16 @@ func newServerRig(t *testing.T, change ...func(*Config)) *rig {
 	for _, f := range change {
 		f(cfg)
 	}
+	return serverRigOf(t, cfg)
+}
+
+func serverRigOf(t *testing.T, cfg *Config) *rig {
+	t.Helper()
 	m, err := NewServer(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &rig{T: t, m: m, p: tlstest.NewPeer(false)}
+	return &rig{T: t, m: m, p: tlstest.NewPeer(false), path: serverPath}
 }
 
 func newAcceptorRig(t *testing.T) *rig {
@@ -72,7 +83,7 @@ func newAcceptorRig(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &rig{T: t, m: m, p: tlstest.NewPeer(false)}
+	return &rig{T: t, m: m, p: tlstest.NewPeer(false), path: serverPath}
 }
 
 // step gives b to the machine until it stops, returns the stop and how many
@@ -154,10 +165,7 @@ func (r *rig) bring(s State) *rig {
 // tryBring is bring for handshakes that may fail on the way.
 func (r *rig) tryBring(s State) *rig {
 	r.Helper()
-	path := serverPath
-	if r.client {
-		path = clientPath
-	}
+	path := r.path
 	switch s {
 	case StateClientStart, StateWaitClientHello:
 		return r

@@ -65,6 +65,9 @@ const (
 	ReasonUselessHelloRetryRequest
 	ReasonClientHelloChanged
 	ReasonBadPreSharedKey
+	ReasonPreSharedKeyNotOffered
+	ReasonBadBinder
+	ReasonEarlyDataMismatch
 	ReasonBadServerName
 	ReasonBadRecordSizeLimit
 	ReasonNoApplicationProtocol
@@ -139,7 +142,7 @@ var reasons = [numReasons]reasonInfo{
 	ReasonTooManyChangeCipherSpecs: {name: "TooManyChangeCipherSpecs", alert: AlertUnexpectedMessage, text: "too many change_cipher_spec records", ref: "limit of this library"},
 	ReasonTooManyKeyUpdates:        {name: "TooManyKeyUpdates", alert: AlertUnexpectedMessage, text: "too many KeyUpdates without application data", ref: "limit of this library"},
 	ReasonTooManySessionTickets:    {name: "TooManySessionTickets", alert: AlertUnexpectedMessage, text: "too many NewSessionTickets without application data", ref: "limit of this library"},
-	ReasonTooMuchEarlyData:         {name: "TooMuchEarlyData", alert: AlertUnexpectedMessage, text: "more early data than is passed over", ref: "RFC 8446, Section 4.2.10"},
+	ReasonTooMuchEarlyData:         {name: "TooMuchEarlyData", alert: AlertUnexpectedMessage, text: "more early data than is accepted or passed over", ref: "RFC 8446, Section 4.2.10"},
 
 	ReasonUnexpectedMessage:    {name: "UnexpectedMessage", alert: AlertUnexpectedMessage, text: "message that is not allowed here", ref: "RFC 8446, Section 4"},
 	ReasonClientHelloTooLarge:  {name: "ClientHelloTooLarge", alert: AlertIllegalParameter, text: "ClientHello over the limit", ref: "limit of this library"},
@@ -168,6 +171,9 @@ var reasons = [numReasons]reasonInfo{
 	ReasonUselessHelloRetryRequest:      {name: "UselessHelloRetryRequest", alert: AlertIllegalParameter, text: "HelloRetryRequest that changes nothing", ref: "RFC 8446, Section 4.1.4"},
 	ReasonClientHelloChanged:            {name: "ClientHelloChanged", alert: AlertIllegalParameter, text: "the second ClientHello differs from the first where it may not", ref: "RFC 8446, Section 4.1.2"},
 	ReasonBadPreSharedKey:               {name: "BadPreSharedKey", alert: AlertIllegalParameter, text: "pre_shared_key is not the last extension, or lacks binders", ref: "RFC 8446, Section 4.2.11"},
+	ReasonPreSharedKeyNotOffered:        {name: "PreSharedKeyNotOffered", alert: AlertIllegalParameter, text: "the server chose a pre-shared key that was not offered or does not suit", ref: "RFC 8446, Section 4.2.11"},
+	ReasonBadBinder:                     {name: "BadBinder", alert: AlertDecryptError, text: "the binder of a pre-shared key does not verify", ref: "RFC 8446, Section 4.2.11"},
+	ReasonEarlyDataMismatch:             {name: "EarlyDataMismatch", alert: AlertIllegalParameter, text: "the server accepted early data with other parameters than those of the session", ref: "RFC 8446, Section 4.2.10"},
 	ReasonBadServerName:                 {name: "BadServerName", alert: AlertIllegalParameter, text: "server_name is not a host name", ref: "RFC 6066, Section 3"},
 	ReasonBadRecordSizeLimit:            {name: "BadRecordSizeLimit", alert: AlertIllegalParameter, text: "record_size_limit below 64 or above what the version allows", ref: "RFC 8449, Section 4"},
 	ReasonNoApplicationProtocol:         {name: "NoApplicationProtocol", alert: AlertNoApplicationProtocol, text: "no application protocol in common", ref: "RFC 7301, Section 3.2"},

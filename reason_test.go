@@ -547,6 +547,30 @@ var reasonTests = map[Reason]reasonTest{
 			m.PSKBinders = append(m.PSKBinders, make([]byte, 32))
 		}),
 	)},
+	ReasonPreSharedKeyNotOffered: {"022f", []scenario{
+		{name: "client", state: StateWaitServerHello, run: func(t *testing.T) *rig {
+			r := newResumedClient(t).bring(StateWaitServerHello)
+			r.p.OnServerHello = func(m *wire.ServerHello) { m.SelectedIdentity = 1 }
+			r.serverHello()
+			return r
+		}},
+	}},
+	ReasonBadBinder: {"0233", []scenario{
+		{name: "server", state: StateWaitClientHello, run: func(t *testing.T) *rig {
+			r := newResumedServer(t)
+			r.p.OnBinders = func(b [][]byte) { b[0][31] ^= 1 }
+			r.send(r.p.ClientHello())
+			return r
+		}},
+	}},
+	ReasonEarlyDataMismatch: {"022f", []scenario{
+		{name: "client", state: StateWaitEncryptedExtensions, run: func(t *testing.T) *rig {
+			r := newEarlyClient(t).bring(StateWaitServerHello)
+			r.send(r.p.ServerHello())
+			r.send(r.p.EncryptedExtensions())
+			return r
+		}},
+	}},
 	ReasonBadServerName: {"022f", slices.Concat(
 		onHello(StateWaitAccept, func(p *tlstest.Peer) { p.ServerName = "local host" }),
 		onHello(StateWaitAccept, func(p *tlstest.Peer) { p.ServerName = "localhost." }),
@@ -983,6 +1007,9 @@ func checkWiped(t *testing.T, m *Machine) {
 	}
 	if len(bytes.Trim(m.in.secret.Bytes(), "\x00")) > 0 || len(bytes.Trim(m.out.secret.Bytes(), "\x00")) > 0 {
 		t.Error("a traffic secret is left")
+	}
+	if m.conn.tickets != nil || m.out.early != nil || m.in.refused != nil {
+		t.Error("what tickets and early data need is left")
 	}
 	if m.in.buf != nil || m.in.rest != nil || m.in.data != nil {
 		t.Error("received bytes are left")

@@ -29,7 +29,8 @@ type receiver struct {
 	rest []byte
 	buf  []byte
 
-	data []byte // of the EventData that is due
+	data    []byte // of the EventData that is due
+	refused []byte // of EventEarlyRejected, until the caller has had it
 
 	maxInner uint16 // of protected records, from record_size_limit; 0 for the protocol's own
 
@@ -144,7 +145,9 @@ func (m *Machine) endReceiving() {
 	}
 	m.in.secret.Wipe()
 	m.in.releaseBuffer()
+	m.in.dropRefused()
 	m.in.data = nil
+	m.endTicketing()
 }
 
 // takeMessage gives the next whole handshake message to its rule, if there is
@@ -340,7 +343,8 @@ func (m *Machine) checkType(h record.Header) error {
 // records are protected by now: a client that could not go on with the
 // ServerHello has no keys to protect its alert with.
 func (m *Machine) plaintextAlertAllowed() bool {
-	return m.state == StateWaitClientFinished && !m.in.opened
+	first := m.state == StateWaitEndOfEarlyData || m.state == StateWaitClientFinished && !m.conn.earlyAccepted
+	return first && !m.in.opened
 }
 
 // handleRecord handles one whole record whose header was judged.
@@ -463,7 +467,8 @@ func openError(err error) error {
 // https://www.rfc-editor.org/rfc/rfc8446#section-4.2.10
 func (m *Machine) passOver(rec []byte) {
 	m.in.earlySkipped += max(1, len(rec)-record.HeaderLen) // empty ones count, so that they end
-	if m.in.earlySkipped > m.in.limits.SkippedEarlyData {
+	// What our own tickets allow is not too much.
+	if uint64(m.in.earlySkipped) > uint64(m.in.limits.SkippedEarlyData)+uint64(m.cfg.MaxEarlyData) {
 		m.fail(violation(ReasonTooMuchEarlyData))
 	}
 }

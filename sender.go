@@ -20,6 +20,7 @@ type sender struct {
 	suite  *cipherSuite
 	limits *Limits
 	trace  func(TraceMessage)
+	early  *earlyWriter // while early data can be written
 
 	err   error // what Write returns: not ready, closed, failed
 	found error // a failure found while sending, until a Step makes it the state
@@ -421,6 +422,7 @@ func (s *sender) closeWrite() {
 func (s *sender) wipe() {
 	s.replaceKey(nil)
 	s.secret.Wipe()
+	s.dropEarly()
 }
 
 // owe makes the change_cipher_spec of middlebox compatibility mode due before

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"slices"
 
+	"tlscore.example/tlscore/internal/record"
 	"tlscore.example/tlscore/internal/schedule"
 	"tlscore.example/tlscore/internal/wire"
 )
@@ -13,17 +14,28 @@ import (
 // version. RFC 8446, Appendix A.2.
 var serverRules13 = ruleTable{
 	StateWaitClientHelloRetry: {
-		{inputClientHello, serverSecondClientHello, oneOf(StateChooseCertificate)},
+		{inputClientHello, serverSecondClientHello, oneOf(StateOpenTicket, StateChooseCertificate)},
 		{inputChangeCipherSpec, dropChangeCipherSpec, oneOf(StateWaitClientHelloRetry)},
+	},
+	StateOpenTicket: {
+		{inputTask, serverTicketOpened, oneOf(StateOpenTicket, StateDecideEarlyData, StateChooseCertificate, StateAgreeKey)},
+	},
+	StateDecideEarlyData: {
+		{inputTask, serverEarlyDataDecided, oneOf(StateAgreeKey)},
 	},
 	StateChooseCertificate: {
 		{inputTask, serverCertificateChosen, oneOf(StateAgreeKey)},
 	},
 	StateAgreeKey: {
-		{inputTask, serverKeyAgreed, oneOf(StateSign)},
+		{inputTask, serverKeyAgreed, oneOf(StateSign, StateWaitEndOfEarlyData, StateWaitClientFinished)},
 	},
 	StateSign: {
 		{inputTask, serverSigned, oneOf(StateWaitClientFinished)},
+	},
+	StateWaitEndOfEarlyData: {
+		{inputApplicationData, receiveEarlyData, oneOf(StateWaitEndOfEarlyData)},
+		{inputEndOfEarlyData, serverEndOfEarlyData, oneOf(StateWaitClientFinished)},
+		{inputChangeCipherSpec, dropChangeCipherSpec, oneOf(StateWaitEndOfEarlyData)},
 	},
 	StateWaitClientFinished: {
 		{inputFinished, serverFinished, oneOf(StateConnected)},
@@ -43,7 +55,11 @@ func serverHello13(m *Machine) (State, error) {
 		return 0, err
 	}
 	s.transcript = schedule.NewTranscript(s.suite.hash)
-	s.transcript.Write(m.hello.message)
+	s.hashHello(m.hello.message, hello)
+	s.resumption = !m.cfg.SessionTicketsDisabled && bytes.IndexByte(hello.PSKModes, pskDHE) >= 0
+	if hello.Has(wire.ExtTicketRequest) {
+		s.ticketRequest = &hello.TicketRequest
+	}
 	// A client asks for middlebox compatibility mode by its session id: a
 	// change_cipher_spec follows our first message. RFC 8446, Appendix D.4.
 	s.sessionID = hello.SessionID
@@ -70,7 +86,14 @@ func serverHello13(m *Machine) (State, error) {
 // answerHello goes on with a ClientHello that has the key share.
 func (m *Machine) answerHello(share *wire.KeyShare) (State, error) {
 	m.server.share = bytes.Clone(share.Data)
-	return m.await(StateChooseCertificate, m.newCertificateTask())
+	return m.authenticate()
+}
+
+// agreeKey goes on with the key exchange, now that it is known that the client can be
+// served.
+func (m *Machine) agreeKey() (State, error) {
+	s := m.server
+	return m.await(StateAgreeKey, newRespondTask(m.cfg, s.group, s.share))
 }
 
 // checkClientHello judges what does not depend on the config.
@@ -126,9 +149,12 @@ func checkClientVersion(hello *wire.ClientHello) error {
 //
 // https://www.rfc-editor.org/rfc/rfc8446#section-9.2
 //
-// This server uses certificates only, so pre_shared_key changes nothing.
+// This server always exchanges keys, so the key share is needed with pre_shared_key, too.
 func checkMandatory(hello *wire.ClientHello) error {
 	for _, t := range []wire.ExtensionType{wire.ExtSignatureAlgorithms, wire.ExtSupportedGroups, wire.ExtKeyShare} {
+		if t == wire.ExtSignatureAlgorithms && hello.Has(wire.ExtPreSharedKey) {
+			continue
+		}
 		if !hello.Has(t) {
 			return violationf(ReasonMissingExtension, "%s in ClientHello", t)
 		}
@@ -288,8 +314,7 @@ func (m *Machine) newCertificateTask() *Task {
 	}}
 }
 
-// serverCertificateChosen goes on with the key exchange, now that it is known that
-// the client can be served.
+// serverCertificateChosen goes on with the certificate, if it suits the client.
 func serverCertificateChosen(m *Machine, _ []byte) (State, error) {
 	s := m.server
 	t, err := m.result()
@@ -299,7 +324,7 @@ func serverCertificateChosen(m *Machine, _ []byte) (State, error) {
 	if err := s.useCertificate(m.d, t.certificate, m.hello); err != nil {
 		return 0, err
 	}
-	return m.await(StateAgreeKey, newRespondTask(m.cfg, s.group, s.share))
+	return m.agreeKey()
 }
 
 // useCertificate finds the chain that suits the client among ours, or takes the
@@ -368,7 +393,7 @@ func serverSecondClientHello(m *Machine, msg []byte) (State, error) {
 		return 0, violation(ReasonMissingKeyShare)
 	}
 	m.in.skipEarly = false
-	m.server.transcript.Write(msg)
+	m.server.hashHello(msg, &second)
 	return m.answerHello(&second.KeyShares[0])
 }
 
@@ -433,7 +458,11 @@ func serverKeyAgreed(m *Machine, _ []byte) (State, error) {
 	if err := m.sendServerHello(t.public, t.shared); err != nil {
 		return 0, err
 	}
-	m.emit(s.encryptedExtensions())
+	s.tickets = s.ticketCount(m.cfg)
+	m.emit(m.encryptedExtensions())
+	if s.resumed != nil {
+		return m.endServerFlight()
+	}
 	with, err := s.credential.attach(m.cfg, m.hello.wantsOCSP(), m.hello.Has(wire.ExtSignedCertificateTimestamp))
 	if err != nil {
 		return 0, err
@@ -445,8 +474,7 @@ func serverKeyAgreed(m *Machine, _ []byte) (State, error) {
 	return m.await(StateSign, newSignTask(m.cfg, s.credential, s.scheme, content))
 }
 
-// serverSigned ends the server's flight. From then on application data may be
-// written.
+// serverSigned ends the server's flight.
 func serverSigned(m *Machine, _ []byte) (State, error) {
 	s := m.server
 	signature, err := m.takeSignature()
@@ -454,10 +482,18 @@ func serverSigned(m *Machine, _ []byte) (State, error) {
 		return 0, err
 	}
 	m.emit(&wire.CertificateVerify{Algorithm: wire.SignatureScheme(s.scheme.id), Signature: signature})
+	return m.endServerFlight()
+}
+
+// endServerFlight sends Finished. From then on application data may be written.
+func (m *Machine) endServerFlight() (State, error) {
+	s := m.server
 	m.emit(&wire.Finished{VerifyData: s.serverSecret.Finished(nil, s.hash())})
 
 	main := s.secret.Main()
-	defer main.Wipe()
+	if s.main = main; !s.resumption { // else it is needed once more, for the tickets
+		defer main.Wipe()
+	}
 	hash := s.hash()
 	own := main.ServerTraffic(hash)
 	defer own.Wipe()
@@ -470,6 +506,9 @@ func serverSigned(m *Machine, _ []byte) (State, error) {
 		return 0, err
 	}
 	m.hello = nil
+	if m.conn.earlyAccepted {
+		return StateWaitEndOfEarlyData, nil
+	}
 	return StateWaitClientFinished, nil
 }
 
@@ -487,6 +526,10 @@ func (m *Machine) sendServerHello(own, shared []byte) error {
 			{Type: wire.ExtKeyShare},
 		},
 	}
+	if s.resumed != nil {
+		hello.SelectedIdentity = uint16(s.offered.next - 1)
+		hello.Extensions = append(hello.Extensions, wire.Extension{Type: wire.ExtPreSharedKey})
+	}
 	if err := m.cfg.random(hello.Random[:]); err != nil {
 		return err
 	}
@@ -495,14 +538,28 @@ func (m *Machine) sendServerHello(own, shared []byte) error {
 	if err := m.logHandshakeSecrets(); err != nil {
 		return err
 	}
-	if err := m.in.install(s.suite, &s.clientSecret); err != nil {
+	if err := m.installClientKey(); err != nil {
 		return err
 	}
 	return m.changeSendingKey(s.suite, &s.serverSecret)
 }
 
+// installClientKey opens what the client sends next: early data, or its handshake messages.
+func (m *Machine) installClientKey() error {
+	s := m.server
+	if !m.conn.earlyAccepted {
+		return m.in.install(s.suite, &s.clientSecret)
+	}
+	if err := m.in.install(s.suite, &s.earlySecret); err != nil {
+		return err
+	}
+	m.in.key.SetMaxInner(record.MaxInner) // the client did not know of a lower limit
+	return nil
+}
+
 // encryptedExtensions returns the answers that need no certificate.
-func (s *serverHandshake) encryptedExtensions() *wire.EncryptedExtensions {
+func (m *Machine) encryptedExtensions() *wire.EncryptedExtensions {
+	s := m.server
 	ee := &wire.EncryptedExtensions{ALPN: s.protocol}
 	if s.serverName != "" {
 		// "In this event, the server SHALL include an extension of type
@@ -516,6 +573,13 @@ func (s *serverHandshake) encryptedExtensions() *wire.EncryptedExtensions {
 		ee.RecordSizeLimit = s.recordSizeLimit
 		ee.Extensions = append(ee.Extensions, wire.Extension{Type: wire.ExtRecordSizeLimit})
 	}
+	if s.ticketRequest != nil && s.resumption {
+		ee.ExpectedTickets = uint8(s.tickets)
+		ee.Extensions = append(ee.Extensions, wire.Extension{Type: wire.ExtTicketRequest})
+	}
+	if m.conn.earlyAccepted {
+		ee.Extensions = append(ee.Extensions, wire.Extension{Type: wire.ExtEarlyData})
+	}
 	return ee
 }
 
@@ -528,6 +592,14 @@ func serverFinished(m *Machine, msg []byte) (State, error) {
 	if err := m.verifyConnection(); err != nil {
 		return 0, err
 	}
+	if s.resumption {
+		s.transcript.Write(msg)
+		if err := m.startTicketing(s.main); err != nil {
+			return 0, err
+		}
+	}
+	tickets := s.tickets
 	m.handshakeDone()
-	return StateConnected, nil
+	_, err := m.sendTickets(tickets)
+	return StateConnected, err
 }

@@ -3,6 +3,7 @@ package tlscore
 import (
 	"crypto/tls"
 
+	"tlscore.example/tlscore/internal/schedule"
 	"tlscore.example/tlscore/internal/wire"
 )
 
@@ -10,10 +11,10 @@ import (
 // acceptor is the same server: it stops in StateWaitAccept on its way.
 var serverHelloRules = ruleTable{
 	StateWaitClientHello: {
-		{inputClientHello, serverClientHello, oneOf(StateWaitAccept, StateWaitClientHelloRetry, StateChooseCertificate)},
+		{inputClientHello, serverClientHello, oneOf(StateWaitAccept, StateWaitClientHelloRetry, StateOpenTicket, StateChooseCertificate)},
 	},
 	StateWaitAccept: {
-		{inputAccept, serverAccept, oneOf(StateWaitClientHelloRetry, StateChooseCertificate)},
+		{inputAccept, serverAccept, oneOf(StateWaitClientHelloRetry, StateOpenTicket, StateChooseCertificate)},
 	},
 }
 
@@ -29,6 +30,23 @@ type serverHandshake struct {
 	sessionID  []byte
 
 	recordSizeLimit uint16 // our own, if the client has asked; else 0
+
+	resumption    bool                // the client can use tickets, and we have them
+	offered       *offered            // the sessions it wants to resume
+	ticketRequest *wire.TicketRequest // how many tickets it wants, if it says so
+	tickets       int                 // how many it gets
+	main          *schedule.MainSecret
+	earlySecret   schedule.TrafficSecret // of early data that is accepted
+	earlyReceived uint64                 // how many bytes of it came
+}
+
+// wipe clears the secrets.
+func (s *serverHandshake) wipe() {
+	s.handshake.wipe()
+	s.earlySecret.Wipe()
+	if s.main != nil {
+		s.main.Wipe()
+	}
 }
 
 // serverClientHello takes the first ClientHello. A server with a config answers

@@ -66,6 +66,8 @@ type Conn struct {
 	refused     error  // what ChooseConfig returned, if that ended the handshake
 	giveUp      time.Time
 	established bool          // the handshake is over, its last flight may be unsent
+	held        []byte        // application data that came before anybody could read it
+	early       []byte        // of a client: what is to be sent first, and was not yet
 	task        *tlscore.Task // that runs on a goroutine
 	taskDone    chan struct{} // closed at its end
 
@@ -142,6 +144,9 @@ func (c *Conn) beServer() {
 // Read reads application data, after the handshake, which it runs if need be. It
 // fills p from whatever has arrived already and waits only for the first byte.
 //
+// Early data, which a server gets if its config accepts it, is what Read returns first,
+// and not before the handshake is complete: then it is no replay any more.
+//
 // It returns io.EOF after the peer's close_notify, io.ErrUnexpectedEOF when the
 // transport ended without one, net.ErrClosed after Close, and the error of a
 // connection that has failed. After a deadline it can be called again.
@@ -167,6 +172,9 @@ func (c *Conn) Read(p []byte) (int, error) {
 // fillFrom copies application data to p. It waits for the first byte only.
 func (c *Conn) fillFrom(p []byte) (n int, err error) {
 	for n < len(p) {
+		if len(c.data) == 0 {
+			c.data, c.held = c.held, nil
+		}
 		if len(c.data) == 0 {
 			err := c.nextData(n == 0)
 			switch {
@@ -385,6 +393,17 @@ func (c *Conn) ExportKeyingMaterial(label string, context []byte, n int) ([]byte
 	c.steps.Lock()
 	defer c.steps.Unlock()
 	return c.machine.ExportKeyingMaterial(label, context, n)
+}
+
+// ChannelBinding is [tlscore.Machine.ChannelBinding] of the connection. It is like
+// ExportKeyingMaterial otherwise.
+func (c *Conn) ChannelBinding() ([]byte, error) {
+	if err := c.Handshake(); err != nil {
+		return nil, err
+	}
+	c.steps.Lock()
+	defer c.steps.Unlock()
+	return c.machine.ChannelBinding()
 }
 
 // NetConn returns the connection that c is over. Reading from it, writing to it

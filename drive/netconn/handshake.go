@@ -99,6 +99,12 @@ func (c *Conn) handshake() error {
 			err = c.exchange()
 		case tlscore.EventClientHello:
 			c.answer()
+		case tlscore.EventEarlyWritable:
+			err = c.writeEarly()
+		case tlscore.EventEarlyRejected:
+			c.early = append(append([]byte(nil), ev.Data...), c.early...)
+		case tlscore.EventData: // early data
+			c.held = append(c.held, ev.Data...)
 		case tlscore.EventHandshakeDone:
 			c.established = true
 		case tlscore.EventTask:
@@ -117,6 +123,9 @@ func (c *Conn) handshake() error {
 		}
 	}
 	if err := c.flushFlight(); err != nil {
+		return err
+	}
+	if err := c.writeRest(); err != nil {
 		return err
 	}
 	return c.succeed()

@@ -140,8 +140,8 @@ func (c *Conn) finish(last lastWords) {
 	c.send.Lock()
 	defer c.send.Unlock()
 	c.in.release()
-	c.data = nil
-	c.task = nil
+	clear(c.held)
+	c.data, c.held, c.early, c.task = nil, nil, nil, nil
 	if c.machine != nil {
 		c.steps.Lock()
 		defer c.steps.Unlock()

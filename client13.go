@@ -61,17 +61,6 @@ var clientRules13 = ruleTable{
 // checkServerHello judges what a ServerHello and a HelloRetryRequest have in
 // common, and returns the cipher suite.
 func (c *clientHandshake) checkServerHello(hello *wire.ServerHello, d *derived) (*cipherSuite, error) {
-	// "The value of selected_version in the HelloRetryRequest
-	// "supported_versions" extension MUST be retained in the ServerHello, and a
-	// client MUST abort the handshake with an "illegal_parameter" alert if the
-	// value changes."
-	// https://www.rfc-editor.org/rfc/rfc8446#section-4.1.4
-	if c.retry != nil && !hello.Has(wire.ExtSupportedVersions) {
-		return nil, violationf(ReasonVersionNotOffered, "%s after a HelloRetryRequest", hello.LegacyVersion)
-	}
-	if err := checkServerVersion(hello); err != nil {
-		return nil, err
-	}
 	// "A client which receives a legacy_session_id_echo field that does not match
 	// what it sent in the ClientHello MUST abort the handshake with an
 	// "illegal_parameter" alert."
@@ -82,7 +71,7 @@ func (c *clientHandshake) checkServerHello(hello *wire.ServerHello, d *derived) 
 	// "A client which receives a cipher suite that was not offered MUST abort the
 	// handshake with an "illegal_parameter" alert."
 	// https://www.rfc-editor.org/rfc/rfc8446#section-4.1.3
-	suite := findSuite(d.suites, hello.CipherSuite)
+	suite := findSuite(d.suites, tls.VersionTLS13, hello.CipherSuite)
 	if suite == nil {
 		return nil, violationf(ReasonCipherSuiteNotOffered, "%s", hello.CipherSuite)
 	}
@@ -93,44 +82,6 @@ func (c *clientHandshake) checkServerHello(hello *wire.ServerHello, d *derived) 
 	}
 	return suite, c.checkSolicited(hello.Extensions)
 }
-
-// checkServerVersion judges the version that a server chose.
-func checkServerVersion(hello *wire.ServerHello) error {
-	if !hello.Has(wire.ExtSupportedVersions) {
-		// "TLS 1.3 clients receiving a ServerHello indicating TLS 1.2 or below
-		// MUST check that the last 8 bytes are not equal to either of these
-		// values. […] If a match is found, the client MUST abort the handshake
-		// with an "illegal_parameter" alert."
-		// https://www.rfc-editor.org/rfc/rfc8446#section-4.1.3
-		tail := hello.Random[24:]
-		if bytes.Equal(tail, downgradeTLS12) || bytes.Equal(tail, downgradeTLS11) {
-			return violation(ReasonDowngrade)
-		}
-		return violationf(ReasonUnsupportedVersion, "the server chose %s", hello.LegacyVersion)
-	}
-	// "If the "supported_versions" extension in the ServerHello contains a
-	// version not offered by the client or contains a version prior to TLS 1.3,
-	// the client MUST abort the handshake with an "illegal_parameter" alert."
-	// https://www.rfc-editor.org/rfc/rfc8446#section-4.2.1
-	if hello.SupportedVersion != wire.VersionTLS13 {
-		return violationf(ReasonVersionNotOffered, "%s", hello.SupportedVersion)
-	}
-	// "A client which receives a TLS 1.3 Server Hello with a legacy_version value
-	// not equal to 0x0303 MUST abort the handshake with a "protocol_version"
-	// alert."
-	// RFC 9846, Section 4.2.3.
-	if hello.LegacyVersion != wire.VersionTLS12 {
-		return violationf(ReasonLegacyVersion, "%s", hello.LegacyVersion)
-	}
-	return nil
-}
-
-// The ends of a server's random that say that it could do better than the
-// version it chose. RFC 8446, Section 4.1.3.
-var (
-	downgradeTLS12 = []byte("DOWNGRD\x01")
-	downgradeTLS11 = []byte("DOWNGRD\x00")
-)
 
 // checkSolicited refuses extensions that we did not ask for.
 //
@@ -158,6 +109,14 @@ func clientHelloRetryRequest(m *Machine, msg []byte) (State, error) {
 	var retry wire.ServerHello
 	if err := retry.Parse(msg[wire.HeaderLen:]); err != nil {
 		return 0, malformed(err)
+	}
+	// "The server's extensions MUST contain "supported_versions"."
+	// https://www.rfc-editor.org/rfc/rfc8446#section-4.1.4
+	if !retry.Has(wire.ExtSupportedVersions) {
+		return 0, violationf(ReasonMissingExtension, "%s in HelloRetryRequest", wire.ExtSupportedVersions)
+	}
+	if _, err := c.serverVersion(&retry, m.d); err != nil {
+		return 0, err
 	}
 	suite, err := c.checkServerHello(&retry, m.d)
 	if err != nil {
@@ -252,21 +211,17 @@ func (c *clientHandshake) startTranscript(suite *cipherSuite) {
 	c.helloRaw = nil
 }
 
-// clientServerHello takes the server's choice.
-func clientServerHello(m *Machine, msg []byte) (State, error) {
+// clientServerHello13 takes the choice of a server that speaks TLS 1.3.
+func clientServerHello13(m *Machine, msg []byte, hello *wire.ServerHello) (State, error) {
 	c := m.client
-	var hello wire.ServerHello
-	if err := hello.Parse(msg[wire.HeaderLen:]); err != nil {
-		return 0, malformed(err)
-	}
-	suite, err := c.checkServerHello(&hello, m.d)
+	suite, err := c.checkServerHello(hello, m.d)
 	if err != nil {
 		return 0, err
 	}
-	if err := m.takeSelection(&hello, suite); err != nil {
+	if err := m.takeSelection(hello, suite); err != nil {
 		return 0, err
 	}
-	share, err := c.chosenShare(&hello, suite)
+	share, err := c.chosenShare(hello, suite)
 	if err != nil {
 		return 0, err
 	}
@@ -356,13 +311,9 @@ func clientEncryptedExtensions(m *Machine, msg []byte) (State, error) {
 	if err := c.checkSolicited(ee.Extensions); err != nil {
 		return 0, err
 	}
-	if ee.Has(wire.ExtALPN) {
-		if !slices.Contains(m.cfg.NextProtos, string(ee.ALPN)) {
-			return 0, violationf(ReasonApplicationProtocolNotOffered, "%q", ee.ALPN)
-		}
-		m.conn.NegotiatedProtocol = string(ee.ALPN)
+	if err := m.takeProtocol(ee.Has(wire.ExtALPN), ee.ALPN); err != nil {
+		return 0, err
 	}
-	m.conn.NegotiatedProtocolIsMutual = true
 	if ee.Has(wire.ExtRecordSizeLimit) {
 		if err := m.agreeRecordSize(ee.RecordSizeLimit); err != nil {
 			return 0, err
@@ -376,6 +327,18 @@ func clientEncryptedExtensions(m *Machine, msg []byte) (State, error) {
 		return StateWaitServerFinished, nil
 	}
 	return StateWaitCertificateOrRequest, nil
+}
+
+// takeProtocol takes the application protocol that the server chose, if it did.
+func (m *Machine) takeProtocol(chosen bool, protocol []byte) error {
+	if chosen {
+		if !slices.Contains(m.cfg.NextProtos, string(protocol)) {
+			return violationf(ReasonApplicationProtocolNotOffered, "%q", protocol)
+		}
+		m.conn.NegotiatedProtocol = string(protocol)
+	}
+	m.conn.NegotiatedProtocolIsMutual = true
+	return nil
 }
 
 // clientCertificateRequest notes that the server wants a certificate.

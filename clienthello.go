@@ -129,9 +129,21 @@ func (h *receivedHello) info() *tls.ClientHelloInfo {
 		SupportedPoints:   slices.Clone(h.ECPointFormats),
 		SignatureSchemes:  convert[tls.SignatureScheme](h.SignatureAlgorithms),
 		SupportedProtos:   texts(h.ALPN),
-		SupportedVersions: convert[uint16](h.SupportedVersions),
+		SupportedVersions: h.versions(),
 		Extensions:        extensionTypes(h.Extensions),
 	}
+}
+
+// versions returns what supported_versions lists, or without it what
+// legacy_version stands for, as crypto/tls tells it.
+func (h *receivedHello) versions() (list []uint16) {
+	if h.Has(wire.ExtSupportedVersions) {
+		return convert[uint16](h.SupportedVersions)
+	}
+	for v := min(uint16(h.LegacyVersion), tls.VersionTLS12); v >= tls.VersionTLS10; v-- {
+		list = append(list, v)
+	}
+	return list
 }
 
 // convert changes the type of a list's elements.

@@ -17,7 +17,7 @@ var clientHelloRules = ruleTable{
 		{inputTask, clientSharesMade, oneOf(StateWaitServerHello)},
 	},
 	StateWaitServerHello: {
-		{inputServerHello, clientServerHello, oneOf(StateAgreeKey)},
+		{inputServerHello, clientServerHello, oneOf(StateAgreeKey, StateWaitCertificate)},
 		{inputHelloRetryRequest, clientHelloRetryRequest, oneOf(StateMakeKeyShare, StateWaitServerHelloRetry)},
 		{inputChangeCipherSpec, dropChangeCipherSpec, oneOf(StateWaitServerHello)},
 	},
@@ -34,6 +34,12 @@ type clientHandshake struct {
 
 	certificateRequested bool
 	earlyOpen            bool // early data was offered, and is neither ended nor refused
+
+	// Of TLS 1.2.
+	statusExpected bool     // the server may send a CertificateStatus
+	rawChain       [][]byte // the server's
+	heldBack       []byte   // a ServerKeyExchange, until the chain is verified
+	serverShare    []byte   // the server's, for the group
 }
 
 // wipe clears the secrets.
@@ -77,7 +83,7 @@ func clientSharesMade(m *Machine, _ []byte) (State, error) {
 	// The middleboxes are told that a handshake is resumed: before its first
 	// protected record, or its second ClientHello, the client sends a
 	// change_cipher_spec. RFC 8446, Appendix D.4.
-	m.out.owe(!m.cfg.NoMiddleboxCompat)
+	m.out.owe(!m.cfg.NoMiddleboxCompat && m.d.speaks(tls.VersionTLS13))
 	c.helloRaw = bytes.Clone(m.emit(&c.hello))
 	m.out.setVersion(recordVersionInitial)
 	if c.hello.Has(wire.ExtEarlyData) {
@@ -99,7 +105,8 @@ func (c *clientHandshake) newHello(cfg *Config, d *derived) error {
 		CertificateAuthorities:  d.clientAuthorities,
 		RecordSizeLimit:         cfg.RecordSizeLimit,
 		ALPN:                    d.alpn,
-		SupportedVersions:       []wire.Version{wire.VersionTLS13},
+		SupportedVersions:       convert[wire.Version](d.versions),
+		ECPointFormats:          pointFormats,
 		PSKModes:                []byte{pskDHE},
 		TicketRequest: wire.TicketRequest{
 			NewSessionCount: cfg.TicketRequest.New,
@@ -109,9 +116,13 @@ func (c *clientHandshake) newHello(cfg *Config, d *derived) error {
 	for _, s := range d.suites {
 		c.hello.CipherSuites = append(c.hello.CipherSuites, s.id)
 	}
-	if err := c.randomFields(cfg); err != nil {
+	if cfg.FallbackSCSV {
+		c.hello.CipherSuites = append(c.hello.CipherSuites, wire.TLS_FALLBACK_SCSV)
+	}
+	if err := c.randomFields(cfg, d); err != nil {
 		return err
 	}
+	tls12, tls13 := d.speaks(tls.VersionTLS12), d.speaks(tls.VersionTLS13)
 	for _, x := range []struct {
 		t       wire.ExtensionType
 		present bool
@@ -122,13 +133,16 @@ func (c *clientHandshake) newHello(cfg *Config, d *derived) error {
 		{wire.ExtSignatureAlgorithmsCert, d.algorithmsCert != nil},
 		{wire.ExtCertificateAuthorities, len(d.clientAuthorities) > 0},
 		{wire.ExtALPN, len(d.alpn) > 0},
-		{wire.ExtSupportedVersions, true},
-		{wire.ExtKeyShare, true},
+		{wire.ExtECPointFormats, tls12},
+		{wire.ExtExtendedMasterSecret, tls12},
+		{wire.ExtRenegotiationInfo, tls12},
+		{wire.ExtSupportedVersions, tls13},
+		{wire.ExtKeyShare, tls13},
 		{wire.ExtStatusRequest, cfg.OCSPStapling},
 		{wire.ExtSignedCertificateTimestamp, cfg.SignedCertificateTimestamps},
 		{wire.ExtRecordSizeLimit, cfg.RecordSizeLimit != 0},
-		{wire.ExtPSKKeyExchangeModes, cfg.resumes()},
-		{wire.ExtTicketRequest, cfg.resumes() && cfg.TicketRequest != TicketRequest{}},
+		{wire.ExtPSKKeyExchangeModes, cfg.resumes() && tls13},
+		{wire.ExtTicketRequest, cfg.resumes() && tls13 && cfg.TicketRequest != TicketRequest{}},
 		{wire.ExtEarlyData, c.offersEarly(cfg, d)},
 	} {
 		if x.present {
@@ -138,11 +152,11 @@ func (c *clientHandshake) newHello(cfg *Config, d *derived) error {
 	return c.arrange(cfg)
 }
 
-func (c *clientHandshake) randomFields(cfg *Config) error {
+func (c *clientHandshake) randomFields(cfg *Config, d *derived) error {
 	if err := cfg.random(c.hello.Random[:]); err != nil {
 		return err
 	}
-	if cfg.NoMiddleboxCompat {
+	if cfg.NoMiddleboxCompat || !d.speaks(tls.VersionTLS13) {
 		return nil
 	}
 	c.hello.SessionID = make([]byte, 32)

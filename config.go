@@ -103,13 +103,18 @@ type Config struct {
 	// with some refuses a client with others. RFC 7301.
 	NextProtos []string
 
-	// MinVersion and MaxVersion bound the TLS version: 0 or tls.VersionTLS13.
+	// MinVersion and MaxVersion bound the TLS version: tls.VersionTLS12 or
+	// tls.VersionTLS13; 0 means TLS 1.2 and TLS 1.3 in this order. A version in
+	// between which CipherSuites, CurvePreferences or SignatureSchemes has nothing
+	// for is not spoken.
 	MinVersion, MaxVersion uint16
-	// CipherSuites are the cipher suites, in order of preference; nil means all
-	// that are supported. A server follows its own order.
+	// CipherSuites are the cipher suites of both versions, in order of
+	// preference; nil means all that are supported. A server follows its own
+	// order.
 	CipherSuites []uint16
 	// CurvePreferences are the key exchange groups, in order of preference; nil
-	// means all that are supported but [MLKEM1024]. A server prefers, among the groups that both
+	// means all that are supported but [MLKEM1024]. Those with a KEM are for TLS 1.3
+	// only. There a server prefers, among the groups that both
 	// have, one for which the client sent a key share over one that needs a
 	// HelloRetryRequest, unless only the latter is post-quantum.
 	CurvePreferences []tls.CurveID
@@ -129,6 +134,15 @@ type Config struct {
 	// and 512. The peer is told, in signature_algorithms_cert unless
 	// signature_algorithms says the same. RFC 8446, Section 4.2.3.
 	SignatureSchemesCert []tls.SignatureScheme
+
+	// RequireExtendedMasterSecret refuses peers that do not bind the secret of a
+	// TLS 1.2 connection to its handshake; TLS 1.3 always does. Without it, what
+	// such a connection exports does not identify it. RFC 7627, Section 5.4.
+	RequireExtendedMasterSecret bool
+	// FallbackSCSV makes a client say that it offers less than it could, since an
+	// attempt with its best version has failed: a server that can do better
+	// refuses. It is for those who lower MaxVersion on their own. RFC 7507.
+	FallbackSCSV bool
 
 	// OCSPStapling makes a client ask for an OCSP response with the server's
 	// certificate; ConnectionState has it then. RFC 6066, Section 8.
@@ -248,7 +262,8 @@ type TraceMessage struct {
 
 // derived is what is computed once from a Config.
 type derived struct {
-	suites    []*cipherSuite
+	versions  []uint16       // best first
+	suites    []*cipherSuite // of those versions
 	groups    []tls.CurveID
 	keyShares []tls.CurveID
 	schemes   []tls.SignatureScheme // of handshake signatures, in any version
@@ -299,6 +314,8 @@ func (c *Config) Clone() *Config {
 	clone.KeyShares = c.KeyShares
 	clone.SignatureSchemes = c.SignatureSchemes
 	clone.SignatureSchemesCert = c.SignatureSchemesCert
+	clone.RequireExtendedMasterSecret = c.RequireExtendedMasterSecret
+	clone.FallbackSCSV = c.FallbackSCSV
 	clone.NoMiddleboxCompat = c.NoMiddleboxCompat
 	clone.Tasks = c.Tasks
 	clone.Limits = c.Limits
@@ -337,7 +354,7 @@ func (c *Config) derive() (*derived, error) {
 	d := new(derived)
 	for _, check := range []func(*derived) error{
 		c.checkPlatform, c.checkRecords, c.deriveVersions, c.deriveSuites, c.deriveGroups,
-		c.deriveSchemes, c.deriveNames, c.deriveLimits, c.deriveCertificates, c.deriveClientAuth,
+		c.dropVersions, c.deriveSchemes, c.deriveNames, c.deriveLimits, c.deriveCertificates, c.deriveClientAuth,
 		c.checkResumption,
 	} {
 		if err := check(d); err != nil {
@@ -371,21 +388,65 @@ func (c *Config) checkRecords(*derived) error {
 	return nil
 }
 
-func (c *Config) deriveVersions(*derived) error {
+func (c *Config) deriveVersions(d *derived) error {
+	low, high := c.MinVersion, c.MaxVersion
+	if low == 0 {
+		low = tls.VersionTLS12
+	}
+	if high == 0 {
+		high = tls.VersionTLS13
+	}
 	for _, bound := range []struct {
 		field   string
 		version uint16
-	}{{"MinVersion", c.MinVersion}, {"MaxVersion", c.MaxVersion}} {
-		if bound.version != 0 && bound.version != tls.VersionTLS13 {
-			return fmt.Errorf("%s is %s, and only TLS 1.3 is supported", bound.field, tls.VersionName(bound.version))
+	}{{"MinVersion", low}, {"MaxVersion", high}} {
+		if bound.version != tls.VersionTLS12 && bound.version != tls.VersionTLS13 {
+			return fmt.Errorf("%s is %s, and only TLS 1.2 and TLS 1.3 are supported", bound.field, tls.VersionName(bound.version))
 		}
+	}
+	if low > high {
+		return errors.New("MinVersion is above MaxVersion")
+	}
+	for v := high; v >= low; v-- {
+		d.versions = append(d.versions, v)
 	}
 	return nil
 }
 
+// dropVersions leaves out the versions that cannot be spoken with what the config
+// has, and then what only they could have used.
+func (c *Config) dropVersions(d *derived) error {
+	usable := func(v uint16) bool {
+		return slices.ContainsFunc(d.suites, func(s *cipherSuite) bool { return s.version == v }) &&
+			slices.ContainsFunc(d.groups, func(g tls.CurveID) bool { return groupSuits(v, g) }) &&
+			(len(c.SignatureSchemes) == 0 || slices.ContainsFunc(c.SignatureSchemes, func(id tls.SignatureScheme) bool {
+				s := schemeInfo(id)
+				return s == nil || s.signs(v) // what is wrong with them is found later
+			}))
+	}
+	d.versions = slices.DeleteFunc(d.versions, func(v uint16) bool { return !usable(v) })
+	if len(d.versions) == 0 {
+		return errors.New("no version that is allowed has a cipher suite, a group and a signature scheme")
+	}
+	d.suites = slices.DeleteFunc(d.suites, func(s *cipherSuite) bool { return !d.speaks(s.version) })
+	if !d.speaks(tls.VersionTLS13) {
+		d.groups = slices.DeleteFunc(slices.Clone(d.groups), isPostQuantum)
+		d.keyShares = nil
+	}
+	return nil
+}
+
+// speaks reports whether a version may be spoken.
+func (d *derived) speaks(version uint16) bool { return slices.Contains(d.versions, version) }
+
+// groupSuits reports whether a version has the group: TLS 1.2 has no hybrids.
+func groupSuits(version uint16, id tls.CurveID) bool {
+	return version == tls.VersionTLS13 || !isPostQuantum(id)
+}
+
 func (c *Config) deriveSuites(d *derived) error {
 	if c.CipherSuites == nil {
-		d.suites = cipherSuites
+		d.suites = slices.Clone(cipherSuites)
 		return nil
 	}
 	for _, id := range c.CipherSuites {
@@ -443,13 +504,13 @@ func firstOfEachKind(groups []tls.CurveID) []tls.CurveID {
 }
 
 func (c *Config) deriveSchemes(d *derived) (err error) {
-	if d.schemes, err = configuredSchemes(c.SignatureSchemes, []uint16{tls.VersionTLS13}); err != nil {
+	if d.schemes, err = configuredSchemes(c.SignatureSchemes, d.versions); err != nil {
 		return err
 	}
 	if d.schemesCert, err = configuredSchemesCert(c.SignatureSchemesCert, d.schemes); err != nil {
 		return err
 	}
-	d.algorithms, d.algorithmsCert = offeredSchemes(d.schemes, d.schemesCert, false)
+	d.algorithms, d.algorithmsCert = offeredSchemes(d.schemes, d.schemesCert, d.speaks(tls.VersionTLS12))
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,7 +21,10 @@ func TestConfigErrors(t *testing.T) {
 		change func(*Config)
 		text   string // in the error
 	}{
-		"MinVersion":                 {func(c *Config) { c.MinVersion = tls.VersionTLS12 }, "TLS 1.2"},
+		"MinVersion":                 {func(c *Config) { c.MinVersion = tls.VersionTLS11 }, "TLS 1.1"},
+		"versions reversed":          {func(c *Config) { c.MaxVersion = tls.VersionTLS12 }, "MinVersion is above MaxVersion"},
+		"no suite for the version":   {func(c *Config) { c.CipherSuites = []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256} }, "no version"},
+		"no group for the version":   {func(c *Config) { only12(c); c.CurvePreferences = []tls.CurveID{tls.X25519MLKEM768} }, "no version"},
 		"MaxVersion":                 {func(c *Config) { c.MaxVersion = tls.VersionTLS10 }, "TLS 1.0"},
 		"unknown suite":              {func(c *Config) { c.CipherSuites = []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA} }, "TLS_RSA_WITH_AES_128_CBC_SHA"},
 		"no suites":                  {func(c *Config) { c.CipherSuites = []uint16{} }, "CipherSuites is empty"},
@@ -359,6 +363,45 @@ func TestAuthorityNames(t *testing.T) {
 		d, err := test.cfg.derive()
 		if err != nil || !reflect.DeepEqual(d.authorities, test.want) {
 			t.Errorf("%s: %x, %v", name, d.authorities, err)
+		}
+	}
+}
+
+func only12(c *Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS12, tls.VersionTLS12 }
+
+// A version that suites, groups or schemes leave out is not spoken, and what is only for
+// it is not offered.
+func TestVersionsOfConfig(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*Config)
+		want   []uint16
+	}{
+		"default":     {func(*Config) {}, []uint16{tls.VersionTLS13, tls.VersionTLS12}},
+		"TLS 1.3":     {func(c *Config) { c.MinVersion = tls.VersionTLS13 }, []uint16{tls.VersionTLS13}},
+		"TLS 1.2":     {func(c *Config) { c.MaxVersion = tls.VersionTLS12 }, []uint16{tls.VersionTLS12}},
+		"suites 1.3":  {func(c *Config) { c.CipherSuites = []uint16{tls.TLS_AES_128_GCM_SHA256} }, []uint16{tls.VersionTLS13}},
+		"suites 1.2":  {func(c *Config) { c.CipherSuites = []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256} }, []uint16{tls.VersionTLS12}},
+		"groups 1.3":  {func(c *Config) { c.CurvePreferences = []tls.CurveID{tls.X25519MLKEM768} }, []uint16{tls.VersionTLS13}},
+		"schemes 1.2": {func(c *Config) { c.SignatureSchemes = []tls.SignatureScheme{tls.PKCS1WithSHA256} }, []uint16{tls.VersionTLS12}},
+	} {
+		cfg := testClientConfig()
+		cfg.MinVersion = 0
+		test.change(cfg)
+		d, err := cfg.derive()
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if !reflect.DeepEqual(d.versions, test.want) {
+			t.Errorf("%s: versions %x, want %x", name, d.versions, test.want)
+		}
+		for _, s := range d.suites {
+			if !d.speaks(s.version) {
+				t.Errorf("%s: has %s", name, s.id)
+			}
+		}
+		if !d.speaks(tls.VersionTLS13) && (len(d.keyShares) > 0 || slices.ContainsFunc(d.groups, isPostQuantum)) {
+			t.Errorf("%s: groups %v, shares %v", name, d.groups, d.keyShares)
 		}
 	}
 }

@@ -114,8 +114,10 @@ transport, lead to Closed from Connected and to Failed from the states before it
 	}{
 		{"The client until the version is known", &clientHelloRules},
 		{"The client of TLS 1.3", &clientRules13},
+		{"The client of TLS 1.2", &clientRules12},
 		{"The server until the version is known, and the acceptor", &serverHelloRules},
 		{"The server of TLS 1.3", &serverRules13},
+		{"The server of TLS 1.2", &serverRules12},
 	} {
 		fmt.Fprintf(&b, "## %s\n\n", role.name)
 		b.WriteString("```mermaid\nstateDiagram-v2\n" + diagram(role.rules) + "```\n\n")

@@ -25,6 +25,9 @@ var (
 	// ErrBusy is returned by an answer that is given from inside a callback. A
 	// callback refuses by returning an error.
 	ErrBusy = errors.New("tlscore: a callback of the connection is running")
+	// ErrVersion is returned by what the version that was agreed on does not have,
+	// such as KeyUpdate in TLS 1.2.
+	ErrVersion = errors.New("tlscore: the TLS version of the connection does not have this")
 	// ErrReleased is returned by a machine whose memory was handed back.
 	ErrReleased = errors.New("tlscore: the connection was released")
 	// ErrNoErrorAlert is returned by Reject when the alert is close_notify or

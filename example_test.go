@@ -106,7 +106,10 @@ func ExampleNewAcceptor() {
 	ev, n := m.Step(in)
 	fmt.Println(ev.Kind, m.ClientHello().ServerName)
 
-	cfg := &tlscore.Config{Certificates: []tls.Certificate{tlstest.Certificate(tlstest.Leaf{})}}
+	cfg := &tlscore.Config{
+		Certificates: []tls.Certificate{tlstest.Certificate(tlstest.Leaf{})},
+		MinVersion:   tls.VersionTLS13,
+	}
 	if err := m.Accept(cfg); err != nil {
 		fmt.Println(err)
 		return

@@ -25,6 +25,8 @@ type handshake struct {
 	peerSecret schedule.TrafficSecret
 	resumed    *resumed // the session that is resumed, once that is agreed on
 
+	tls12 *handshake12 // what TLS 1.2 needs besides
+
 	emitted []byte // messages that are not in a record yet
 }
 
@@ -38,6 +40,9 @@ func (h *handshake) wipe() {
 	h.peerSecret.Wipe()
 	if h.resumed != nil {
 		h.resumed.Wipe()
+	}
+	if h.tls12 != nil {
+		h.tls12.wipe()
 	}
 }
 
@@ -68,9 +73,7 @@ func (m *Machine) emit(msg message) []byte {
 	start := len(h.emitted)
 	h.emitted = msg.Append(h.emitted)
 	raw := h.emitted[start:]
-	if h.transcript != nil {
-		h.transcript.Write(raw)
-	}
+	h.note(raw)
 	m.tell(TraceMessage{Sent: true, Body: raw})
 	return raw
 }
@@ -196,16 +199,6 @@ func call(reason Reason, callback func() error) (err error) {
 		return failure(reason, err)
 	}
 	return nil
-}
-
-// speak goes on with the rules of a version of TLS, which both sides have agreed on.
-func (m *Machine) speak(version uint16) {
-	m.conn.Version = version
-	if m.client != nil {
-		m.rules = rulesClient13
-	} else {
-		m.rules = rulesServer13
-	}
 }
 
 // keepStaples keeps what the server has said about its certificate.

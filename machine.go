@@ -364,7 +364,7 @@ func (m *Machine) SealedLen(n int) int {
 // peer to change its own. While an earlier request is not answered, a further
 // one is not sent, and a key that nothing was sealed under yet is not changed. The
 // machine updates keys by itself before they are used up; this is for those who
-// want it sooner. Errors are those of Write.
+// want it sooner. Errors are those of Write, and [ErrVersion] in TLS 1.2.
 // RFC 8446, Section 4.6.3.
 func (m *Machine) KeyUpdate(request bool) error {
 	m.out.lock()
@@ -373,7 +373,7 @@ func (m *Machine) KeyUpdate(request bool) error {
 }
 
 // CloseWrite ends the sending direction with close_notify; receiving goes on.
-// Before our Finished was sent it cancels the handshake, with user_canceled
+// Before [EventWritable] is due it cancels the handshake, with user_canceled
 // before the close_notify, and the next Step returns [EventFailed]. It may be
 // called in any state, and more than once.
 func (m *Machine) CloseWrite() {

@@ -30,14 +30,24 @@ type rig struct {
 }
 
 func testClientConfig() *Config {
-	return &Config{Time: tlstest.Clock, RootCAs: tlstest.Roots(), ServerName: "localhost"}
+	return &Config{Time: tlstest.Clock, RootCAs: tlstest.Roots(), ServerName: "localhost", MinVersion: tls.VersionTLS13}
 }
 
 func testServerConfig() *Config {
-	return &Config{Time: tlstest.Clock, Certificates: []tls.Certificate{localhost()}}
+	return &Config{Time: tlstest.Clock, Certificates: []tls.Certificate{localhost()}, MinVersion: tls.VersionTLS13}
 }
 
 var localhost = sync.OnceValue(func() tls.Certificate { return tlstest.Certificate(tlstest.Leaf{}) })
+
+// suitesOf returns the cipher suites of a version.
+func suitesOf(version uint16) (list []*cipherSuite) {
+	for _, s := range cipherSuites {
+		if s.version == version {
+			list = append(list, s)
+		}
+	}
+	return list
+}
 
 // newClientRig returns a client whose config was changed.
 func newClientRig(t *testing.T, change ...func(*Config)) *rig {

@@ -49,7 +49,7 @@ func newOffer(r *resumed, d *derived) *offer {
 		return nil
 	}
 	suite := suiteByID(wire.CipherSuite(r.CipherSuite))
-	fits := func(s *cipherSuite) bool { return suite != nil && s.hash == suite.hash }
+	fits := func(s *cipherSuite) bool { return suite != nil && !s.tls12() && s.hash == suite.hash }
 	if r.Version != tls.VersionTLS13 || len(r.Ticket) == 0 || !slices.ContainsFunc(d.suites, fits) ||
 		len(r.Secret) != suite.hash.Size() {
 		r.Wipe()

@@ -18,6 +18,7 @@ const (
 	ReasonNotTLS
 	ReasonSSLv2
 	ReasonRecordVersion
+	ReasonRecordVersionChanged
 	ReasonRecordOverflow
 	ReasonBadRecordMAC
 	ReasonUnexpectedRecord
@@ -50,6 +51,7 @@ const (
 	ReasonUnsupportedVersion
 	ReasonLegacyVersion
 	ReasonVersionNotOffered
+	ReasonInappropriateFallback
 	ReasonDowngrade
 	ReasonCompression
 	ReasonSessionIDMismatch
@@ -68,6 +70,9 @@ const (
 	ReasonPreSharedKeyNotOffered
 	ReasonBadBinder
 	ReasonEarlyDataMismatch
+	ReasonPointFormats
+	ReasonNoExtendedMasterSecret
+	ReasonRenegotiationInfo
 	ReasonBadServerName
 	ReasonBadRecordSizeLimit
 	ReasonNoApplicationProtocol
@@ -81,6 +86,7 @@ const (
 	ReasonBadCertificate
 	ReasonUnsupportedCertificate
 	ReasonCertificateUsage
+	ReasonCertificateSuite
 	ReasonCertificateExpired
 	ReasonUnknownAuthority
 	ReasonNameMismatch
@@ -90,6 +96,7 @@ const (
 
 	// After the handshake.
 
+	ReasonRenegotiation
 	ReasonBadKeyUpdate
 )
 
@@ -128,6 +135,7 @@ var reasons = [numReasons]reasonInfo{
 	ReasonNotTLS:                   {name: "NotTLS", alert: AlertUnexpectedMessage, text: "the first bytes are not TLS", ref: "RFC 8446, Section 5"},
 	ReasonSSLv2:                    {name: "SSLv2", alert: AlertProtocolVersion, text: "the first bytes are an SSL 2.0 ClientHello", ref: "RFC 8446, Appendix D.5"},
 	ReasonRecordVersion:            {name: "RecordVersion", alert: AlertProtocolVersion, text: "the first record is of no known TLS version", ref: "RFC 8446, Section 5.1"},
+	ReasonRecordVersionChanged:     {name: "RecordVersionChanged", alert: AlertProtocolVersion, text: "record of another version than the one agreed on", ref: "RFC 5246, Section 6.2.1"},
 	ReasonRecordOverflow:           {name: "RecordOverflow", alert: AlertRecordOverflow, text: "record too long", ref: "RFC 8446, Sections 5.1 and 5.2"},
 	ReasonBadRecordMAC:             {name: "BadRecordMAC", alert: AlertBadRecordMAC, text: "record cannot be deprotected", ref: "RFC 8446, Section 5.2"},
 	ReasonUnexpectedRecord:         {name: "UnexpectedRecord", alert: AlertUnexpectedMessage, text: "record of a type that is not allowed here", ref: "RFC 8446, Section 5"},
@@ -156,6 +164,7 @@ var reasons = [numReasons]reasonInfo{
 	ReasonUnsupportedVersion:            {name: "UnsupportedVersion", alert: AlertProtocolVersion, text: "no TLS version in common", ref: "RFC 8446, Section 4.2.1"},
 	ReasonLegacyVersion:                 {name: "LegacyVersion", alert: AlertProtocolVersion, text: "ServerHello.legacy_version is not TLS 1.2", ref: "RFC 9846, Section 4.2.3"},
 	ReasonVersionNotOffered:             {name: "VersionNotOffered", alert: AlertIllegalParameter, text: "the server chose a version that was not offered", ref: "RFC 8446, Section 4.2.1"},
+	ReasonInappropriateFallback:         {name: "InappropriateFallback", alert: AlertInappropriateFallback, text: "the client falls back to an older version without need", ref: "RFC 7507, Section 3"},
 	ReasonDowngrade:                     {name: "Downgrade", alert: AlertIllegalParameter, text: "the server's random says that the connection was downgraded", ref: "RFC 8446, Section 4.1.3"},
 	ReasonCompression:                   {name: "Compression", alert: AlertIllegalParameter, text: "compression methods other than null", ref: "RFC 8446, Sections 4.1.2 and 4.1.3"},
 	ReasonSessionIDMismatch:             {name: "SessionIDMismatch", alert: AlertIllegalParameter, text: "legacy_session_id_echo is not what was sent", ref: "RFC 8446, Section 4.1.3"},
@@ -174,6 +183,9 @@ var reasons = [numReasons]reasonInfo{
 	ReasonPreSharedKeyNotOffered:        {name: "PreSharedKeyNotOffered", alert: AlertIllegalParameter, text: "the server chose a pre-shared key that was not offered or does not suit", ref: "RFC 8446, Section 4.2.11"},
 	ReasonBadBinder:                     {name: "BadBinder", alert: AlertDecryptError, text: "the binder of a pre-shared key does not verify", ref: "RFC 8446, Section 4.2.11"},
 	ReasonEarlyDataMismatch:             {name: "EarlyDataMismatch", alert: AlertIllegalParameter, text: "the server accepted early data with other parameters than those of the session", ref: "RFC 8446, Section 4.2.10"},
+	ReasonPointFormats:                  {name: "PointFormats", alert: AlertIllegalParameter, text: "ec_point_formats without uncompressed", ref: "RFC 8422, Sections 5.1.2 and 5.2"},
+	ReasonNoExtendedMasterSecret:        {name: "NoExtendedMasterSecret", alert: AlertHandshakeFailure, text: "TLS 1.2 without extended_master_secret, which is required", ref: "RFC 7627, Section 5.2"},
+	ReasonRenegotiationInfo:             {name: "RenegotiationInfo", alert: AlertHandshakeFailure, text: "renegotiation_info is not that of a first handshake", ref: "RFC 5746, Sections 3.4 and 3.6"},
 	ReasonBadServerName:                 {name: "BadServerName", alert: AlertIllegalParameter, text: "server_name is not a host name", ref: "RFC 6066, Section 3"},
 	ReasonBadRecordSizeLimit:            {name: "BadRecordSizeLimit", alert: AlertIllegalParameter, text: "record_size_limit below 64 or above what the version allows", ref: "RFC 8449, Section 4"},
 	ReasonNoApplicationProtocol:         {name: "NoApplicationProtocol", alert: AlertNoApplicationProtocol, text: "no application protocol in common", ref: "RFC 7301, Section 3.2"},
@@ -185,6 +197,7 @@ var reasons = [numReasons]reasonInfo{
 	ReasonBadCertificate:          {name: "BadCertificate", alert: AlertBadCertificate, text: "certificate is not valid", ref: "RFC 8446, Section 4.4.2.4"},
 	ReasonUnsupportedCertificate:  {name: "UnsupportedCertificate", alert: AlertUnsupportedCertificate, text: "certificate has a key or a signature of an unsupported kind", ref: "RFC 8446, Sections 4.4.2.2 and 4.4.2.4"},
 	ReasonCertificateUsage:        {name: "CertificateUsage", alert: AlertUnsupportedCertificate, text: "certificate is for another use", ref: "RFC 8446, Section 4.4.2.2"},
+	ReasonCertificateSuite:        {name: "CertificateSuite", alert: AlertIllegalParameter, text: "certificate with a key of another kind than the cipher suite needs", ref: "RFC 5246, Section 7.4.2"},
 	ReasonCertificateExpired:      {name: "CertificateExpired", alert: AlertCertificateExpired, text: "certificate has expired or is not yet valid", ref: "RFC 8446, Section 4.4.2.4"},
 	ReasonUnknownAuthority:        {name: "UnknownAuthority", alert: AlertUnknownCA, text: "certificate is signed by an unknown authority", ref: "RFC 8446, Section 4.4.2.4"},
 	ReasonNameMismatch:            {name: "NameMismatch", alert: AlertBadCertificate, text: "certificate is for another name", ref: "RFC 8446, Section 4.4.2.4"},
@@ -192,7 +205,8 @@ var reasons = [numReasons]reasonInfo{
 	ReasonBadSignature:            {name: "BadSignature", alert: AlertDecryptError, text: "handshake signature does not verify", ref: "RFC 8446, Section 4.4.3"},
 	ReasonBadFinished:             {name: "BadFinished", alert: AlertDecryptError, text: "Finished does not verify", ref: "RFC 8446, Section 4.4.4"},
 
-	ReasonBadKeyUpdate: {name: "BadKeyUpdate", alert: AlertIllegalParameter, text: "KeyUpdate with an unknown request", ref: "RFC 8446, Section 4.6.3"},
+	ReasonRenegotiation: {name: "Renegotiation", alert: AlertNoRenegotiation, text: "renegotiation is not supported", ref: "RFC 5246, Sections 7.2.2 and 7.4.1.1"},
+	ReasonBadKeyUpdate:  {name: "BadKeyUpdate", alert: AlertIllegalParameter, text: "KeyUpdate with an unknown request", ref: "RFC 8446, Section 4.6.3"},
 
 	ReasonRejected:             {name: "Rejected", alert: AlertAccessDenied, text: "rejected by the application", ref: "RFC 8446, Section 6.2"},
 	ReasonVerificationRejected: {name: "VerificationRejected", alert: AlertBadCertificate, text: "the application refused the peer", ref: "RFC 8446, Section 6.2"},

@@ -1,6 +1,7 @@
 package tlscore
 
 import (
+	"crypto/tls"
 	"errors"
 
 	"tlscore.example/tlscore/internal/record"
@@ -263,6 +264,11 @@ func (m *Machine) checkHeader(h record.Header, b []byte) error {
 			return err
 		}
 	}
+	// "This document describes TLS Version 1.2, which uses the version { 3, 3 }."
+	// https://www.rfc-editor.org/rfc/rfc5246#section-6.2.1
+	if m.tls12() && h.Version != recordVersion {
+		return violationf(ReasonRecordVersionChanged, "%#04x", h.Version)
+	}
 	if err := m.checkType(h); err != nil {
 		return err
 	}
@@ -273,8 +279,14 @@ func (m *Machine) checkHeader(h record.Header, b []byte) error {
 	//
 	// "The length MUST NOT exceed 2^14 + 256 bytes."
 	// https://www.rfc-editor.org/rfc/rfc8446#section-5.2
+	//
+	// "The length MUST NOT exceed 2^14 + 2048."
+	// https://www.rfc-editor.org/rfc/rfc5246#section-6.2.3
 	longest := record.MaxPlaintext
-	if h.Type == record.TypeApplicationData {
+	switch {
+	case m.tls12() && m.in.key != nil:
+		longest = record.MaxCiphertext12
+	case h.Type == record.TypeApplicationData:
 		longest = record.MaxCiphertext
 	}
 	if h.Length > longest {
@@ -309,13 +321,14 @@ func checkFirstHeader(h record.Header, b []byte) error {
 func (m *Machine) checkType(h record.Header) error {
 	switch h.Type {
 	case record.TypeChangeCipherSpec:
-		// It is never protected: whether it may come is up to its rule.
+		// It is never protected, since nobody changes keys twice: whether it may
+		// come is up to its rule.
 		if h.Length != 1 {
 			return violation(ReasonBadChangeCipherSpec)
 		}
 		return nil
 	case record.TypeAlert:
-		if m.in.key == nil || m.plaintextAlertAllowed() {
+		if m.in.key == nil || m.tls12() || m.plaintextAlertAllowed() {
 			return nil
 		}
 	case record.TypeHandshake:
@@ -325,7 +338,7 @@ func (m *Machine) checkType(h record.Header) error {
 			// https://www.rfc-editor.org/rfc/rfc8446#section-5.1
 			return violation(ReasonEmptyRecord)
 		}
-		if m.in.key == nil {
+		if m.in.key == nil || m.tls12() {
 			return nil
 		}
 	case record.TypeApplicationData:
@@ -353,12 +366,14 @@ func (m *Machine) handleRecord(h record.Header, rec []byte) {
 		m.hello.records = append(m.hello.records, rec...)
 	}
 	fragment := rec[record.HeaderLen:]
-	switch h.Type {
-	case record.TypeChangeCipherSpec:
+	switch {
+	case h.Type == record.TypeChangeCipherSpec:
 		m.handleChangeCipherSpec(fragment)
-	case record.TypeAlert:
+	case m.tls12() && m.in.key != nil:
+		m.openRecord(rec) // of any type
+	case h.Type == record.TypeAlert:
 		m.handleAlert(fragment)
-	case record.TypeHandshake:
+	case h.Type == record.TypeHandshake:
 		m.in.join(fragment)
 	default:
 		m.openRecord(rec)
@@ -493,7 +508,7 @@ func (m *Machine) handleAlert(content []byte) {
 	case a == AlertCloseNotify && !m.state.handshaking():
 		m.endReceiving()
 		m.state = StateClosed
-	case a == AlertUserCanceled, a != AlertCloseNotify && level == alertLevelWarning && m.state.versionUnknown():
+	case a == AlertUserCanceled, a != AlertCloseNotify && level == alertLevelWarning && m.conn.Version != tls.VersionTLS13:
 		if len(m.in.rest) > 0 {
 			m.fail(violation(ReasonInterleavedHandshake))
 			return

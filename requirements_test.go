@@ -644,7 +644,7 @@ func TestBadKeyShares(t *testing.T) {
 func TestGroupsAndSuites(t *testing.T) {
 	for _, id := range supportedGroups {
 		for _, retry := range []bool{false, true} {
-			for _, suite := range cipherSuites {
+			for _, suite := range suitesOf(tls.VersionTLS13) {
 				r := newServerRig(t, func(c *Config) { c.CurvePreferences = supportedGroups })
 				r.p.Group, r.p.Suite = wire.NamedGroup(id), suite.id
 				if retry {

@@ -186,7 +186,7 @@ func unknownPSK(n byte) tlstest.PSK {
 // A client resumes: no certificate, what is known about the server is what was, and the next
 // connection resumes with the next ticket.
 func TestClientResumes(t *testing.T) {
-	for _, suite := range cipherSuites {
+	for _, suite := range suitesOf(tls.VersionTLS13) {
 		for _, retry := range []bool{false, true} {
 			t.Run(suite.id.String(), func(t *testing.T) {
 				first := newClientRig(t, cached, func(c *Config) { c.NextProtos = []string{"h2"} })

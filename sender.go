@@ -87,10 +87,14 @@ func (s *sender) appendRecord(t record.ContentType, content []byte) {
 // queueCompatCCS queues the change_cipher_spec of middlebox compatibility mode,
 // if it is owed. RFC 8446, Appendix D.4.
 func (s *sender) queueCompatCCS() {
-	if !s.compatCCS {
-		return
+	if s.compatCCS {
+		s.compatCCS = false
+		s.queueCCS()
 	}
-	s.compatCCS = false
+}
+
+// queueCCS queues a change_cipher_spec.
+func (s *sender) queueCCS() {
 	buf := s.out.extend(record.HeaderLen + 1)
 	s.out.commit(record.AppendPlaintext(buf, record.TypeChangeCipherSpec, uint16(wire.VersionTLS12), []byte{1}))
 }
@@ -141,6 +145,23 @@ func (s *sender) start(suite *cipherSuite, secret *schedule.TrafficSecret, key *
 	s.err = nil
 }
 
+// changeCipherSpec queues the change_cipher_spec of TLS 1.2, and changes the key.
+func (s *sender) changeCipherSpec(key *record.Protection) {
+	s.queueCCS()
+	s.replaceKey(key)
+}
+
+// start12 lets application data be written in TLS 1.2, sealed under the key that
+// Finished was sealed under.
+func (s *sender) start12(suite *cipherSuite) {
+	s.suite = suite
+	if s.limits.KeyRecords != 0 {
+		s.key.SetLimit(s.limits.KeyRecords)
+	}
+	s.finished = true
+	s.err = nil
+}
+
 // reserved is how many records of a key are kept back from application data: the
 // KeyUpdate that ends its use, or else an alert.
 const reserved = 1
@@ -154,7 +175,7 @@ func (s *sender) updateDue() bool {
 // sealKeyUpdate appends a KeyUpdate to b, sealed under the old key, and changes
 // to the next one. RFC 8446, Section 4.6.3.
 func (s *sender) sealKeyUpdate(b []byte, request bool) ([]byte, error) {
-	if s.epoch >= maxEpoch {
+	if s.suite.tls12() || s.epoch >= maxEpoch {
 		return b, failure(ReasonKeysExhausted, nil)
 	}
 	next := s.secret.Next()
@@ -196,6 +217,9 @@ func (s *sender) keyUpdate(request bool) error {
 func (s *sender) requestKeyUpdate(request bool) error {
 	if s.err != nil {
 		return s.err
+	}
+	if s.suite.tls12() {
+		return ErrVersion
 	}
 	if s.key.Seq() == 0 && (!request || s.updateAwaited) {
 		return nil
@@ -285,7 +309,7 @@ func (s *sender) appendSealed(dst, p []byte) (_ []byte, n int, err error) {
 	for n < len(p) {
 		room := cap(dst) - len(dst)
 		if s.updateDue() {
-			if room < s.keyUpdateSize() {
+			if !s.suite.tls12() && room < s.keyUpdateSize() {
 				break
 			}
 			if dst, err = s.sealKeyUpdate(dst, false); err != nil {
@@ -323,12 +347,15 @@ func (s *sender) sealedLen(n int) int {
 	}
 	whole, rest := n/s.maxContent, n%s.maxContent
 	if s.key == nil || s.suite == nil { // it cannot be written now, or not yet
-		return n + (whole+1)*record.Overhead
+		return n + (whole+1)*record.MaxOverhead
 	}
 	size, records := whole*s.sealedSize(s.maxContent), uint64(whole)
 	if rest > 0 {
 		size += s.sealedSize(rest)
 		records++
+	}
+	if s.suite.tls12() { // which has no KeyUpdate
+		return size
 	}
 	left, perKey := s.key.Remaining(), s.suite.perKey(s.limits)
 	left -= min(reserved, left)

@@ -50,6 +50,10 @@ var serverRules13 = ruleTable{
 // serverHello13 answers the first ClientHello of a client that is to speak TLS 1.3.
 func serverHello13(m *Machine) (State, error) {
 	s, hello := m.server, &m.hello.ClientHello
+	if err := checkClientHello(hello); err != nil {
+		return 0, err
+	}
+	m.speak(tls.VersionTLS13)
 	share, err := s.negotiate(m.cfg, m.d, hello)
 	if err != nil {
 		return 0, err
@@ -98,8 +102,11 @@ func (m *Machine) agreeKey() (State, error) {
 
 // checkClientHello judges what does not depend on the config.
 func checkClientHello(hello *wire.ClientHello) error {
-	if err := checkClientVersion(hello); err != nil {
-		return err
+	// "A server which receives a legacy_version value not equal to 0x0303 MUST
+	// abort the handshake with a "protocol_version" alert."
+	// RFC 9846, Section 4.2.2.
+	if hello.LegacyVersion != wire.VersionTLS12 {
+		return violationf(ReasonUnsupportedVersion, "legacy_version is %s", hello.LegacyVersion)
 	}
 	// "For every TLS 1.3 ClientHello, this vector MUST contain exactly one byte,
 	// set to zero, which corresponds to the "null" compression method in prior
@@ -117,23 +124,6 @@ func checkClientHello(hello *wire.ClientHello) error {
 		return violation(ReasonBadServerName)
 	}
 	return checkKeyShares(hello)
-}
-
-// checkClientVersion refuses clients that do not offer TLS 1.3.
-func checkClientVersion(hello *wire.ClientHello) error {
-	if !hello.Has(wire.ExtSupportedVersions) {
-		return violationf(ReasonUnsupportedVersion, "the client offers at most %s", hello.LegacyVersion)
-	}
-	if !slices.Contains(hello.SupportedVersions, wire.VersionTLS13) {
-		return violationf(ReasonUnsupportedVersion, "the client offers %v", hello.SupportedVersions)
-	}
-	// "A server which receives a legacy_version value not equal to 0x0303 MUST
-	// abort the handshake with a "protocol_version" alert."
-	// RFC 9846, Section 4.2.2.
-	if hello.LegacyVersion != wire.VersionTLS12 {
-		return violationf(ReasonUnsupportedVersion, "legacy_version is %s", hello.LegacyVersion)
-	}
-	return nil
 }
 
 // checkMandatory looks for the extensions that must be there.
@@ -218,7 +208,7 @@ func checkKeyShares(hello *wire.ClientHello) error {
 // chosen group, or nil when there is none yet.
 func (s *serverHandshake) negotiate(cfg *Config, d *derived, hello *wire.ClientHello) (*wire.KeyShare, error) {
 	for _, suite := range d.suites {
-		if slices.Contains(hello.CipherSuites, suite.id) {
+		if !suite.tls12() && slices.Contains(hello.CipherSuites, suite.id) {
 			s.suite = suite
 			break
 		}
@@ -327,10 +317,22 @@ func serverCertificateChosen(m *Machine, _ []byte) (State, error) {
 	return m.agreeKey()
 }
 
-// useCertificate finds the chain that suits the client among ours, or takes the
-// one that the application has chosen, and finds the scheme to sign with. A
-// certificate of the application that cannot be used is its failure.
+// useCertificate finds the certificate that suits the client, and the scheme to
+// sign with.
 func (s *serverHandshake) useCertificate(d *derived, chosen *tls.Certificate, hello *receivedHello) error {
+	return s.choose(&credentialRequest{
+		version:     tls.VersionTLS13,
+		schemes:     commonSchemes(d.schemes, hello.SignatureAlgorithms),
+		schemesCert: hello.certificateSchemes(),
+		serverName:  s.serverName,
+		authorities: hello.CertificateAuthorities,
+	}, d, chosen)
+}
+
+// choose finds the chain that suits the client among ours, or takes the one that
+// the application has chosen. A certificate of the application that cannot be used
+// is its failure.
+func (s *serverHandshake) choose(request *credentialRequest, d *derived, chosen *tls.Certificate) (err error) {
 	candidates := d.certs
 	if chosen != nil {
 		var cred *credential
@@ -342,14 +344,6 @@ func (s *serverHandshake) useCertificate(d *derived, chosen *tls.Certificate, he
 		}
 		candidates = []*credential{cred}
 	}
-	request := credentialRequest{
-		version:     tls.VersionTLS13,
-		schemes:     commonSchemes(d.schemes, hello.SignatureAlgorithms),
-		schemesCert: hello.certificateSchemes(),
-		serverName:  s.serverName,
-		authorities: hello.CertificateAuthorities,
-	}
-	var err error
 	s.credential, s.scheme, err = request.choose(candidates)
 	return err
 }

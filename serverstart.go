@@ -29,7 +29,8 @@ type serverHandshake struct {
 	share      []byte // the client's, for the group
 	sessionID  []byte
 
-	recordSizeLimit uint16 // our own, if the client has asked; else 0
+	recordSizeLimit uint16    // our own, if the client has asked; else 0
+	key             *keyShare // of TLS 1.2: our own, for the group
 
 	resumption    bool                // the client can use tickets, and we have them
 	offered       *offered            // the sessions it wants to resume
@@ -70,11 +71,13 @@ func serverClientHello(m *Machine, msg []byte) (State, error) {
 
 // serverAccept answers the ClientHello, now that there is a config.
 func serverAccept(m *Machine, _ []byte) (State, error) {
-	hello := &m.hello.ClientHello
-	if err := checkClientHello(hello); err != nil {
+	version, err := m.d.chooseVersion(&m.hello.ClientHello)
+	if err != nil {
 		return 0, err
 	}
-	m.server.clientRandom = hello.Random
-	m.speak(tls.VersionTLS13)
+	m.server.clientRandom = m.hello.Random
+	if version == tls.VersionTLS12 {
+		return serverHello12(m)
+	}
 	return serverHello13(m)
 }

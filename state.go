@@ -183,11 +183,6 @@ func (s State) task() bool {
 		s >= StatePostChooseCertificate && s <= StatePostVerifyChain
 }
 
-// versionUnknown reports whether s comes before the TLS version is agreed on.
-func (s State) versionUnknown() bool {
-	return s == StateWaitServerHello || s == StateWaitClientHello
-}
-
 // input is what a rule is about: a handshake message, another record, or an
 // answer of the application. A HelloRetryRequest is an input of its own, though
 // on the wire it is a ServerHello, so that the table can tell where it may come.
@@ -211,6 +206,11 @@ const (
 	inputNewSessionTicket
 	inputKeyUpdate
 	inputEndOfEarlyData
+	inputHelloRequest
+	inputServerKeyExchange
+	inputServerHelloDone
+	inputClientKeyExchange
+	inputCertificateStatus
 	inputUnknownMessage
 	numInputs
 )
@@ -233,6 +233,11 @@ var inputNames = [numInputs]string{
 	inputNewSessionTicket:    "NewSessionTicket",
 	inputKeyUpdate:           "KeyUpdate",
 	inputEndOfEarlyData:      "EndOfEarlyData",
+	inputHelloRequest:        "HelloRequest",
+	inputServerKeyExchange:   "ServerKeyExchange",
+	inputServerHelloDone:     "ServerHelloDone",
+	inputClientKeyExchange:   "ClientKeyExchange",
+	inputCertificateStatus:   "CertificateStatus",
 	inputUnknownMessage:      "unknown message",
 }
 
@@ -264,6 +269,16 @@ func messageInput(t wire.HandshakeType, body []byte) input {
 		return inputKeyUpdate
 	case wire.TypeEndOfEarlyData:
 		return inputEndOfEarlyData
+	case wire.TypeHelloRequest:
+		return inputHelloRequest
+	case wire.TypeServerKeyExchange:
+		return inputServerKeyExchange
+	case wire.TypeServerHelloDone:
+		return inputServerHelloDone
+	case wire.TypeClientKeyExchange:
+		return inputClientKeyExchange
+	case wire.TypeCertificateStatus:
+		return inputCertificateStatus
 	}
 	return inputUnknownMessage
 }
@@ -311,8 +326,10 @@ type ruleSet uint8
 const (
 	rulesClientHello ruleSet = iota
 	rulesClient13
+	rulesClient12
 	rulesServerHello
 	rulesServer13
+	rulesServer12
 	numRuleSets
 )
 
@@ -321,8 +338,10 @@ const (
 var ruleTables = [numRuleSets]*ruleTable{
 	rulesClientHello: &clientHelloRules,
 	rulesClient13:    &clientRules13,
+	rulesClient12:    &clientRules12,
 	rulesServerHello: &serverHelloRules,
 	rulesServer13:    &serverRules13,
+	rulesServer12:    &serverRules12,
 }
 
 // find returns the rule that the state has for an input, or nil.

@@ -1,0 +1,318 @@
+package tlscore
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"slices"
+
+	"tlscore.example/tlscore/internal/wire"
+)
+
+// clientRules12 is the client of TLS 1.2 as a table, from when the server has chosen
+// that version. RFC 5246, Section 7.3; RFC 5077, Section 3.1.
+var clientRules12 = ruleTable{
+	StateWaitCertificate: {
+		{inputCertificate, clientCertificate12, oneOf(StateWaitCertificateStatus, StateVerifyChain)},
+	},
+	StateWaitCertificateStatus: {
+		{inputCertificateStatus, clientCertificateStatus, oneOf(StateVerifyChain)},
+		{inputServerKeyExchange, clientNoCertificateStatus, oneOf(StateVerifyChain)},
+	},
+	StateVerifyChain: {
+		{inputTask, clientChainVerified12, oneOf(StateWaitServerKeyExchange, StateWaitRequestOrHelloDone)},
+	},
+	StateWaitServerKeyExchange: {
+		{inputServerKeyExchange, clientServerKeyExchange, oneOf(StateWaitRequestOrHelloDone)},
+	},
+	StateWaitRequestOrHelloDone: {
+		{inputCertificateRequest, clientCertificateRequest12, oneOf(StateWaitServerHelloDone)},
+		{inputServerHelloDone, clientServerHelloDone, oneOf(StateAgreeKey)},
+	},
+	StateWaitServerHelloDone: {
+		{inputServerHelloDone, clientServerHelloDone, oneOf(StateAgreeKey)},
+	},
+	StateAgreeKey: {
+		{inputTask, clientKeyAgreed12, oneOf(StateWaitServerChangeCipherSpec)},
+	},
+	// "It is a fatal error if a Finished message is not preceded by a
+	// ChangeCipherSpec message at the appropriate point in the handshake."
+	// https://www.rfc-editor.org/rfc/rfc5246#section-7.4.9
+	StateWaitServerChangeCipherSpec: {
+		{inputChangeCipherSpec, clientChangeCipherSpec, oneOf(StateWaitServerFinished)},
+	},
+	StateWaitServerFinished: {
+		{inputFinished, clientFinished12, oneOf(StateConnected)},
+	},
+	StateConnected: {
+		{inputApplicationData, receiveData, oneOf(StateConnected)},
+		{inputHelloRequest, refuseRenegotiation, 0},
+	},
+}
+
+// clientServerHello12 takes the choice of a server that speaks TLS 1.2.
+func clientServerHello12(m *Machine, msg []byte, hello *wire.ServerHello) (State, error) {
+	c := m.client
+	// A client that has sent early data has to fail when the server chooses an older
+	// version, which cannot have understood it.
+	//
+	//	"A client that attempts to send 0-RTT data MUST fail a connection if it
+	//	receives a ServerHello with TLS 1.2 or older."
+	//
+	// https://www.rfc-editor.org/rfc/rfc8446#appendix-D.3
+	if c.earlyOpen {
+		return 0, violationf(ReasonUnsupportedVersion, "%s with early data", hello.LegacyVersion)
+	}
+	suite, err := c.checkServerHello12(hello, m.d)
+	if err != nil {
+		return 0, err
+	}
+	c.dropOffer()
+	if err := m.checkExtendedMaster(hello.Has(wire.ExtExtendedMasterSecret)); err != nil {
+		return 0, err
+	}
+	t := m.speak12()
+	if err := m.takeProtocol(hello.Has(wire.ExtALPN), hello.ALPN); err != nil {
+		return 0, err
+	}
+	if hello.Has(wire.ExtRecordSizeLimit) {
+		if err := m.agreeRecordSize(hello.RecordSizeLimit); err != nil {
+			return 0, err
+		}
+	}
+	t.serverRandom = hello.Random
+	t.extended = hello.Has(wire.ExtExtendedMasterSecret)
+	t.keepMessages = true // until it is known that the server wants no certificate
+	c.startTranscript12(suite, c.helloRaw)
+	c.helloRaw = nil
+	c.note(msg)
+	c.statusExpected = hello.Has(wire.ExtStatusRequest)
+	m.conn.CipherSuite = uint16(suite.id)
+	m.conn.ServerName = m.cfg.ServerName
+	m.keepStaples(nil, hello.SCTs)
+	return StateWaitCertificate, nil
+}
+
+// checkServerHello12 judges a ServerHello of TLS 1.2, and returns the cipher suite.
+func (c *clientHandshake) checkServerHello12(hello *wire.ServerHello, d *derived) (*cipherSuite, error) {
+	// A server that echoes the session id resumes a session. The id of a client
+	// that has offered none is there for middleboxes only.
+	if len(hello.SessionID) > 0 && bytes.Equal(hello.SessionID, c.hello.SessionID) {
+		return nil, violationf(ReasonSessionIDMismatch, "the server resumes a session that was not offered")
+	}
+	// "The single cipher suite selected by the server from the list in
+	// ClientHello.cipher_suites."
+	// https://www.rfc-editor.org/rfc/rfc5246#section-7.4.1.3
+	suite := findSuite(d.suites, tls.VersionTLS12, hello.CipherSuite)
+	if suite == nil {
+		return nil, violationf(ReasonCipherSuiteNotOffered, "%s", hello.CipherSuite)
+	}
+	// "The single compression algorithm selected by the server from the list in
+	// ClientHello.compression_methods."
+	// https://www.rfc-editor.org/rfc/rfc5246#section-7.4.1.3
+	if hello.CompressionMethod != 0 {
+		return nil, violation(ReasonCompression)
+	}
+	// "Note that only extensions offered by the client can appear in the server's
+	// list."
+	// https://www.rfc-editor.org/rfc/rfc5246#section-7.4.1.3
+	if err := c.checkSolicited(hello.Extensions); err != nil {
+		return nil, err
+	}
+	// "The Supported Point Formats Extension, when used, MUST contain the value 0
+	// (uncompressed) as one of the items in the list of point formats."
+	// https://www.rfc-editor.org/rfc/rfc8422#section-5.2
+	if hello.Has(wire.ExtECPointFormats) && !bytes.Contains(hello.ECPointFormats, pointFormats) {
+		return nil, violation(ReasonPointFormats)
+	}
+	return suite, checkRenegotiation(hello.RenegotiationInfo)
+}
+
+// clientCertificate12 takes the server's certificate chain.
+func clientCertificate12(m *Machine, msg []byte) (State, error) {
+	c := m.client
+	var cert wire.Certificate12
+	if err := cert.Parse(msg[wire.HeaderLen:]); err != nil {
+		return 0, malformed(err)
+	}
+	if len(cert.Certificates) == 0 {
+		return 0, violation(ReasonEmptyCertificate)
+	}
+	for _, der := range cert.Certificates {
+		c.rawChain = append(c.rawChain, bytes.Clone(der)) // x509 keeps what it parses
+	}
+	chain, err := parseChain(c.rawChain)
+	if err != nil {
+		return 0, err
+	}
+	m.conn.PeerCertificates = chain
+	if err := checkLeaf(tls.VersionTLS12, chain[0]); err != nil {
+		return 0, err
+	}
+	if err := c.checkLeafSuits(m.d, chain[0]); err != nil {
+		return 0, err
+	}
+	c.note(msg)
+	if c.statusExpected {
+		return StateWaitCertificateStatus, nil
+	}
+	return m.verifyServer12()
+}
+
+// verifyServer12 verifies the server's chain, when all is there that belongs to it.
+func (m *Machine) verifyServer12() (State, error) {
+	return m.await(StateVerifyChain, m.newVerifyTask(m.conn.PeerCertificates, m.client.rawChain))
+}
+
+// checkLeafSuits judges whether the server's certificate goes with what it chose.
+func (c *clientHandshake) checkLeafSuits(d *derived, leaf *x509.Certificate) error {
+	// "The end entity certificate's public key (and associated restrictions) MUST
+	// be compatible with the selected key exchange algorithm."
+	// https://www.rfc-editor.org/rfc/rfc5246#section-7.4.2
+	if _, rsa := leaf.PublicKey.(*rsa.PublicKey); rsa != c.suite.rsa {
+		return violationf(ReasonCertificateSuite, "a key of %s with %s", leaf.PublicKeyAlgorithm, c.suite.id)
+	}
+	// "The public key MUST use a curve and point format supported by the client,
+	// as described in [TLSECC]."
+	// https://www.rfc-editor.org/rfc/rfc5246#section-7.4.2
+	if key, ok := leaf.PublicKey.(*ecdsa.PublicKey); ok && !slices.Contains(d.groups, curveID(key.Curve)) {
+		return violationf(ReasonUnsupportedCertificate, "a key on %s", key.Curve.Params().Name)
+	}
+	return nil
+}
+
+// clientChainVerified12 notes that the server's chain is good.
+func clientChainVerified12(m *Machine, _ []byte) (State, error) {
+	t, err := m.result()
+	if err != nil {
+		return 0, err
+	}
+	m.conn.VerifiedChains = t.verified
+	if c := m.client; c.heldBack != nil {
+		return clientServerKeyExchange(m, c.heldBack)
+	}
+	return StateWaitServerKeyExchange, nil
+}
+
+// clientCertificateStatus takes what an OCSP responder says about the server's
+// certificate. RFC 6066, Section 8.
+func clientCertificateStatus(m *Machine, msg []byte) (State, error) {
+	var status wire.CertificateStatus
+	if err := status.Parse(msg[wire.HeaderLen:]); err != nil {
+		return 0, malformed(err)
+	}
+	m.keepStaples(status.OCSPResponse, nil)
+	m.client.note(msg)
+	return m.verifyServer12()
+}
+
+// clientNoCertificateStatus goes on with a server that has announced a
+// CertificateStatus and does not send one. Its ServerKeyExchange is for when the chain
+// is verified.
+//
+//	"Note that a server MAY also choose not to send a "CertificateStatus"
+//	message, even if has received a "status_request" extension in the client
+//	hello message and has sent a "status_request" extension in the server
+//	hello message."
+//
+// https://www.rfc-editor.org/rfc/rfc6066#section-8
+func clientNoCertificateStatus(m *Machine, msg []byte) (State, error) {
+	m.client.heldBack = bytes.Clone(msg)
+	return m.verifyServer12()
+}
+
+// clientServerKeyExchange takes the server's key share and checks that it has the
+// certificate's key.
+func clientServerKeyExchange(m *Machine, msg []byte) (State, error) {
+	c := m.client
+	var exchange wire.ServerKeyExchange
+	if err := exchange.Parse(msg[wire.HeaderLen:]); err != nil {
+		return 0, malformed(err)
+	}
+	// The curve is one of those that the client's extension lists, of which the
+	// hybrids are for TLS 1.3 only. RFC 8422, Sections 5.1 and 5.4.
+	group := tls.CurveID(exchange.Group)
+	if !slices.Contains(m.d.groups, group) || !groupSuits(tls.VersionTLS12, group) {
+		return 0, violationf(ReasonGroupNotOffered, "%s", exchange.Group)
+	}
+	// "If the client has offered the "signature_algorithms" extension, the
+	// signature algorithm and hash algorithm MUST be a pair listed in that
+	// extension. […] In addition, the hash and signature algorithms MUST be
+	// compatible with the key in the server's end-entity certificate."
+	// https://www.rfc-editor.org/rfc/rfc5246#section-7.4.3
+	leaf, content := m.conn.PeerCertificates[0], c.signedParams(exchange.Params)
+	if err := m.d.checkSignature(tls.VersionTLS12, leaf, exchange.Algorithm, content, exchange.Signature); err != nil {
+		return 0, err
+	}
+	c.tls12.group, c.serverShare = group, bytes.Clone(exchange.Point)
+	m.conn.CurveID = group
+	c.note(msg)
+	return StateWaitRequestOrHelloDone, nil
+}
+
+// clientCertificateRequest12 notes that the server wants a certificate.
+func clientCertificateRequest12(m *Machine, msg []byte) (State, error) {
+	var request wire.CertificateRequest12
+	if err := request.Parse(msg[wire.HeaderLen:]); err != nil {
+		return 0, malformed(err)
+	}
+	m.client.certificateRequested = true
+	m.client.note(msg)
+	return StateWaitServerHelloDone, nil
+}
+
+// clientServerHelloDone goes on with the key exchange: the server waits.
+func clientServerHelloDone(m *Machine, msg []byte) (State, error) {
+	c := m.client
+	var done wire.ServerHelloDone
+	if err := done.Parse(msg[wire.HeaderLen:]); err != nil {
+		return 0, malformed(err)
+	}
+	if err := m.in.aligned(); err != nil {
+		return 0, err
+	}
+	c.note(msg)
+	c.tls12.dropMessages()
+	return m.await(StateAgreeKey, newRespondTask(m.cfg, c.tls12.group, c.serverShare))
+}
+
+// clientKeyAgreed12 sends the client's flight.
+func clientKeyAgreed12(m *Machine, _ []byte) (State, error) {
+	c := m.client
+	t, err := m.result()
+	if err != nil {
+		return 0, err
+	}
+	defer clear(t.shared)
+	if c.certificateRequested {
+		// "If no suitable certificate is available, the client MUST send a
+		// certificate message containing no certificates."
+		// https://www.rfc-editor.org/rfc/rfc5246#section-7.4.6
+		m.emit(&wire.Certificate12{})
+	}
+	m.emit(&wire.ClientKeyExchange{Point: t.public})
+	c.deriveMaster12(t.shared)
+	if err := m.deriveKeys12(); err != nil {
+		return 0, err
+	}
+	m.sendFinished12()
+	return StateWaitServerChangeCipherSpec, nil
+}
+
+// clientChangeCipherSpec changes to the server's keys.
+func clientChangeCipherSpec(m *Machine, fragment []byte) (State, error) {
+	return StateWaitServerFinished, m.takeChangeCipherSpec(fragment)
+}
+
+// clientFinished12 checks the server's Finished and ends the handshake.
+func clientFinished12(m *Machine, msg []byte) (State, error) {
+	if err := m.checkFinished12(msg); err != nil {
+		return 0, err
+	}
+	if err := m.verifyConnection(); err != nil {
+		return 0, err
+	}
+	return m.connected12()
+}

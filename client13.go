@@ -48,13 +48,26 @@ var clientRules13 = ruleTable{
 		{inputChangeCipherSpec, dropChangeCipherSpec, oneOf(StateWaitCertificateVerify)},
 	},
 	StateWaitServerFinished: {
-		{inputFinished, clientFinished, oneOf(StateConnected)},
+		{inputFinished, clientFinished, oneOf(StateChooseCertificate, StateConnected)},
 		{inputChangeCipherSpec, dropChangeCipherSpec, oneOf(StateWaitServerFinished)},
+	},
+	StateChooseCertificate: {
+		{inputTask, clientCertificateChosen, oneOf(StateSign, StateConnected)},
+	},
+	StateSign: {
+		{inputTask, clientSigned, oneOf(StateConnected)},
 	},
 	StateConnected: {
 		{inputApplicationData, receiveData, oneOf(StateConnected)},
 		{inputKeyUpdate, receiveKeyUpdate, oneOf(StateConnected)},
 		{inputNewSessionTicket, clientNewSessionTicket, oneOf(StateConnected)},
+		{inputCertificateRequest, clientPostRequest, oneOf(StatePostChooseCertificate)},
+	},
+	StatePostChooseCertificate: {
+		{inputTask, clientPostChosen, oneOf(StatePostSign, StateConnected)},
+	},
+	StatePostSign: {
+		{inputTask, clientPostSigned, oneOf(StateConnected)},
 	},
 }
 
@@ -341,25 +354,20 @@ func (m *Machine) takeProtocol(chosen bool, protocol []byte) error {
 	return nil
 }
 
-// clientCertificateRequest notes that the server wants a certificate.
+// clientCertificateRequest notes what certificate the server wants.
 func clientCertificateRequest(m *Machine, msg []byte) (State, error) {
 	c := m.client
-	var req wire.CertificateRequest
-	if err := req.Parse(msg[wire.HeaderLen:]); err != nil {
-		return 0, malformed(err)
+	q, err := parseCertificateRequest(msg)
+	if err != nil {
+		return 0, err
 	}
 	// "This field SHALL be zero length unless used for the post-handshake
 	// authentication exchanges described in Section 4.6.2."
 	// https://www.rfc-editor.org/rfc/rfc8446#section-4.3.2
-	if len(req.RequestContext) != 0 {
+	if len(q.context) != 0 {
 		return 0, violation(ReasonCertificateContext)
 	}
-	// "The "signature_algorithms" extension MUST be specified"
-	// https://www.rfc-editor.org/rfc/rfc8446#section-4.3.2
-	if !req.Has(wire.ExtSignatureAlgorithms) {
-		return 0, violationf(ReasonMissingExtension, "%s in CertificateRequest", wire.ExtSignatureAlgorithms)
-	}
-	c.certificateRequested = true
+	c.request = q
 	c.transcript.Write(msg)
 	return StateWaitCertificate, nil
 }
@@ -424,19 +432,17 @@ func clientCertificateVerify(m *Machine, msg []byte) (State, error) {
 	return StateWaitServerFinished, nil
 }
 
-// clientFinished checks the server's Finished, sends the client's flight and
-// ends the handshake.
+// clientFinished checks the server's Finished. What is left is the client's
+// flight.
 func clientFinished(m *Machine, msg []byte) (State, error) {
 	c := m.client
 	beforeFinished := c.hash()
 	c.transcript.Write(msg)
-	main := c.secret.Main()
-	defer main.Wipe()
+	c.main = c.secret.Main()
 	hash := c.hash()
-	own := main.ClientTraffic(hash)
-	defer own.Wipe()
-	c.peerSecret = main.ServerTraffic(hash)
-	if err := m.startExporting(main, &own, &c.peerSecret, hash); err != nil {
+	c.ownSecret = c.main.ClientTraffic(hash)
+	c.peerSecret = c.main.ServerTraffic(hash)
+	if err := m.startExporting(c.main, &c.ownSecret, &c.peerSecret, hash); err != nil {
 		return 0, err
 	}
 
@@ -449,19 +455,52 @@ func clientFinished(m *Machine, msg []byte) (State, error) {
 	if err := m.endEarly(); err != nil {
 		return 0, err
 	}
-	if c.certificateRequested {
-		// "If the server requests client authentication but no suitable
-		// certificate is available, the client MUST send a Certificate message
-		// containing no certificates"
-		// https://www.rfc-editor.org/rfc/rfc8446#section-4.4.2
-		m.emit(&wire.Certificate{})
+	if c.request != nil {
+		return m.await(StateChooseCertificate, m.newClientCertificateTask(c.request.info()))
 	}
-	m.emit(&wire.Finished{VerifyData: c.clientSecret.Finished(nil, c.hash())})
-	if err := m.startSending(c.suite, &own); err != nil {
+	return m.finishClient()
+}
+
+// clientCertificateChosen answers the server's request, if only with no
+// certificate.
+func clientCertificateChosen(m *Machine, _ []byte) (State, error) {
+	c := m.client
+	t, err := m.result()
+	if err != nil {
 		return 0, err
 	}
+	cred, scheme, err := c.request.credential(m, t)
+	if err != nil {
+		return 0, err
+	}
+	m.emit(c.request.message(cred))
+	if cred == nil {
+		return m.finishClient()
+	}
+	c.scheme = scheme
+	return m.await(StateSign, newSignTask(m.cfg, cred, scheme, signedContent(clientSignatureContext, c.hash())))
+}
+
+// clientSigned proves that the certificate is the client's.
+func clientSigned(m *Machine, _ []byte) (State, error) {
+	signature, err := m.takeSignature()
+	if err != nil {
+		return 0, err
+	}
+	m.emit(&wire.CertificateVerify{Algorithm: wire.SignatureScheme(m.client.scheme.id), Signature: signature})
+	return m.finishClient()
+}
+
+// finishClient ends the client's flight and the handshake.
+func (m *Machine) finishClient() (State, error) {
+	c := m.client
+	m.emit(&wire.Finished{VerifyData: c.clientSecret.Finished(nil, c.hash())})
+	if err := m.startSending(c.suite, &c.ownSecret); err != nil {
+		return 0, err
+	}
+	m.keepForPostAuth(c.hello.Has(wire.ExtPostHandshakeAuth))
 	if m.cfg.resumes() {
-		if err := m.startTicketing(main); err != nil {
+		if err := m.startTicketing(c.main); err != nil {
 			return 0, err
 		}
 	}

@@ -32,6 +32,7 @@ type ClientHello struct {
 	ECPointFormats       []uint8               // ec_point_formats
 	EarlyData            bool                  // whether there is early_data
 	PreSharedKey         bool                  // whether there is pre_shared_key
+	PostHandshakeAuth    bool                  // whether there is post_handshake_auth
 }
 
 // receivedHello keeps a ClientHello until the server answers it. Its memory is
@@ -117,6 +118,7 @@ func (h *receivedHello) public() *ClientHello {
 		ECPointFormats:       slices.Clone(h.ECPointFormats),
 		EarlyData:            h.Has(wire.ExtEarlyData),
 		PreSharedKey:         h.Has(wire.ExtPreSharedKey),
+		PostHandshakeAuth:    h.Has(wire.ExtPostHandshakeAuth),
 	}
 }
 

@@ -32,14 +32,16 @@ type clientHandshake struct {
 	retry    *retryRequest
 	offer    *offer // the session that it wants to resume, until the server has decided
 
-	certificateRequested bool
-	earlyOpen            bool // early data was offered, and is neither ended nor refused
+	request   *certificateRequest // the server's, if it wants a certificate
+	scheme    *scheme             // that the client signs with
+	earlyOpen bool                // early data was offered, and is neither ended nor refused
 
 	// Of TLS 1.2.
-	statusExpected bool     // the server may send a CertificateStatus
-	rawChain       [][]byte // the server's
-	heldBack       []byte   // a ServerKeyExchange, until the chain is verified
-	serverShare    []byte   // the server's, for the group
+	certificateRequested bool
+	statusExpected       bool     // the server may send a CertificateStatus
+	rawChain             [][]byte // the server's
+	heldBack             []byte   // a ServerKeyExchange, until the chain is verified
+	serverShare          []byte   // the server's, for the group
 }
 
 // wipe clears the secrets.
@@ -132,6 +134,7 @@ func (c *clientHandshake) newHello(cfg *Config, d *derived) error {
 		{wire.ExtSignatureAlgorithms, true},
 		{wire.ExtSignatureAlgorithmsCert, d.algorithmsCert != nil},
 		{wire.ExtCertificateAuthorities, len(d.clientAuthorities) > 0},
+		{wire.ExtPostHandshakeAuth, cfg.PostHandshakeAuth},
 		{wire.ExtALPN, len(d.alpn) > 0},
 		{wire.ExtECPointFormats, tls12},
 		{wire.ExtExtendedMasterSecret, tls12},

@@ -69,6 +69,7 @@ type Config struct {
 	// ([tls.VerifyClientCertIfGiven], [tls.RequireAndVerifyClientCert]), a
 	// certificate proves nothing but that the client has its key. It holds for
 	// [Machine.RequestClientCertificate] too, where [tls.NoClientCert] means
+	// [tls.VerifyClientCertIfGiven] if ClientCAs is set, else
 	// [tls.RequestClientCert].
 	ClientAuth tls.ClientAuthType
 	// ClientCAs are the authorities that a server trusts to certify clients, whose
@@ -89,14 +90,15 @@ type Config struct {
 	// Section 4.2.6.
 	PostHandshakeAuth bool
 
-	// VerifyPeerCertificate, if set, is asked after the chain was verified, with
-	// the chains, or without them under InsecureSkipVerify. Its error ends the
+	// VerifyPeerCertificate, if set, is asked after the peer's chain was verified,
+	// with the chains, or without them where none are verified. Its error ends the
 	// handshake with bad_certificate.
 	VerifyPeerCertificate func(rawCerts [][]byte, verifiedChains [][]*x509.Certificate) error
 	// VerifyConnection, if set, is asked when the peer's Finished is verified,
-	// before the handshake completes: by a client when it knows the server, by a
-	// server about a client that shows no certificate. Its error ends it with
-	// bad_certificate. ExportKeyingMaterial of the state that it gets panics.
+	// before the handshake completes, and by a server again when a client has
+	// authenticated after the handshake, or has declined to. Its error ends the
+	// connection with bad_certificate. ExportKeyingMaterial of the state that it gets
+	// panics.
 	VerifyConnection func(tls.ConnectionState) error
 
 	// NextProtos are the application protocols, in order of preference. A server

@@ -18,7 +18,7 @@ func (m *Machine) takeData(content []byte) error {
 		}
 		return nil
 	}
-	m.in.emptyRecords, m.in.keyUpdates, m.in.tickets, m.in.warnings = 0, 0, 0, 0
+	m.in.emptyRecords, m.in.keyUpdates, m.in.tickets, m.in.warnings, m.in.certificateRequests = 0, 0, 0, 0, 0
 	m.in.data = content
 	m.push(EventData)
 	return nil

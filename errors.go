@@ -20,6 +20,15 @@ var (
 	ErrWriteClosed = errors.New("tlscore: the sending direction is closed")
 	// ErrNotWaiting is returned by an answer that nobody waits for.
 	ErrNotWaiting = errors.New("tlscore: the connection does not wait for this answer")
+	// ErrNotConnected is returned by what needs a complete handshake, and a peer
+	// that still speaks.
+	ErrNotConnected = errors.New("tlscore: the handshake is not complete, or the peer has ended")
+	// ErrNoPostHandshakeAuth is returned by RequestClientCertificate when the peer is
+	// no client that has offered to authenticate after the handshake.
+	ErrNoPostHandshakeAuth = errors.New("tlscore: the peer does not authenticate after the handshake")
+	// ErrAuthenticating is returned by RequestClientCertificate while an earlier
+	// request is not answered.
+	ErrAuthenticating = errors.New("tlscore: the client has a request to answer already")
 	// ErrFailed is returned by an answer to a machine that has failed already.
 	ErrFailed = errors.New("tlscore: the connection has failed")
 	// ErrBusy is returned by an answer that is given from inside a callback. A

@@ -54,23 +54,28 @@ const (
 	// EventSessionTicket comes from a client only: the server has sent a ticket, and the
 	// session is in Config.SessionCache.
 	EventSessionTicket
+	// EventClientCertificate comes from a server only: the client has answered what
+	// [Machine.RequestClientCertificate] has asked for. [Machine.ConnectionState] has its
+	// certificates now, or none, if it has shown none and need not.
+	EventClientCertificate
 )
 
 var eventNames = [...]string{
-	EventNone:          "None",
-	EventWait:          "Wait",
-	EventClosed:        "Closed",
-	EventFailed:        "Failed",
-	EventClientHello:   "ClientHello",
-	EventTask:          "Task",
-	EventWritable:      "Writable",
-	EventHandshakeDone: "HandshakeDone",
-	EventData:          "Data",
-	EventKeyUpdate:     "KeyUpdate",
-	EventEarlyWritable: "EarlyWritable",
-	EventEarlyRejected: "EarlyRejected",
-	EventEarlyDataEnd:  "EarlyDataEnd",
-	EventSessionTicket: "SessionTicket",
+	EventNone:              "None",
+	EventWait:              "Wait",
+	EventClosed:            "Closed",
+	EventFailed:            "Failed",
+	EventClientHello:       "ClientHello",
+	EventTask:              "Task",
+	EventWritable:          "Writable",
+	EventHandshakeDone:     "HandshakeDone",
+	EventData:              "Data",
+	EventKeyUpdate:         "KeyUpdate",
+	EventEarlyWritable:     "EarlyWritable",
+	EventEarlyRejected:     "EarlyRejected",
+	EventEarlyDataEnd:      "EarlyDataEnd",
+	EventSessionTicket:     "SessionTicket",
+	EventClientCertificate: "ClientCertificate",
 }
 
 // String returns the name of the kind without its prefix.

@@ -36,7 +36,7 @@ EndOfEarlyData          um    um    um    um    um    um    um    um    um    - 
 EncryptedExtensions     um    um    um    CR    um    um    um    um    um    -      -      -
 Certificate             um    um    um    um    CV    CV    um    um    um    -      -      -
 ServerKeyExchange       um    um    um    um    um    um    um    um    um    -      -      -
-CertificateRequest      um    um    um    um    Cert  um    um    um    um    -      -      -
+CertificateRequest      um    um    um    um    Cert  um    um    um    =     -      -      -
 ServerHelloDone         um    um    um    um    um    um    um    um    um    -      -      -
 CertificateVerify       um    um    um    um    um    um    Fin   um    um    -      -      -
 ClientKeyExchange       um    um    um    um    um    um    um    um    um    -      -      -
@@ -68,54 +68,56 @@ AppendSealed            Enot  Enot  Enot  Enot  Enot  Enot  Enot  Enot  =     = 
 call-KeyUpdate          Enot  Enot  Enot  Enot  Enot  Enot  Enot  Enot  =     =      Esame  Erel
 WriteEarly              Eearl Eearl Eearl Eearl Eearl Eearl Eearl Eearl Eearl Eearl  Esame  Erel
 SendTicket              Etick Etick Etick Etick Etick Etick Etick Etick Etick Etick  Efail  Erel
+RequestClientCert       Epost Epost Epost Epost Epost Epost Epost Epost Epost Epost  Efail  Erel
 CloseWrite              cn    cn    cn    cn    cn    cn    cn    cn    =     =      =      =
 `
 
 const serverGrid = `
-                        CH    ACH   Acc   CHR   EOED  Fin   Conn  Closed Failed Released
-HelloRequest            um    um    -     um    um    um    um    -      -      -
-ClientHello             Fin   Acc   -     Fin   um    um    um    -      -      -
-ClientHello(no-share)   CHR   Acc   -     ks    um    um    um    -      -      -
-ServerHello             um    um    -     um    um    um    um    -      -      -
-HelloRetryRequest       um    um    -     um    um    um    um    -      -      -
-NewSessionTicket        um    um    -     um    um    um    um    -      -      -
-EndOfEarlyData          um    um    -     um    Fin   um    um    -      -      -
-EncryptedExtensions     um    um    -     um    um    um    um    -      -      -
-Certificate             um    um    -     um    um    um    um    -      -      -
-ServerKeyExchange       um    um    -     um    um    um    um    -      -      -
-CertificateRequest      um    um    -     um    um    um    um    -      -      -
-ServerHelloDone         um    um    -     um    um    um    um    -      -      -
-CertificateVerify       um    um    -     um    um    um    um    -      -      -
-ClientKeyExchange       um    um    -     um    um    um    um    -      -      -
-Finished                um    um    -     um    um    Conn  um    -      -      -
-CertificateStatus       um    um    -     um    um    um    um    -      -      -
-KeyUpdate               um    um    -     um    um    um    =     -      -      -
-KeyUpdate(requested)    um    um    -     um    um    um    =     -      -      -
-MessageHash             um    um    -     um    um    um    um    -      -      -
-other-messages          um    um    -     um    um    um    um    -      -      -
-ccs                     ur    ur    -     =     =     =     ur    -      -      -
-protected-ccs           -     -     -     -     ur    ur    ur    -      -      -
-data                    ur    ur    -     ur    =     ur    =     -      -      -
-empty-data              ur    ur    -     ur    =     ur    =     -      -      -
-unknown-record          nt    nt    -     ur    ur    ur    ur    -      -      -
-plaintext-message       Fin   Acc   -     Fin   ur    ur    ur    -      -      -
-plaintext-alert         alert alert -     alert alert alert ur    -      -      -
-alert(fatal)            alert alert -     alert alert alert alert -      -      -
-alert(close_notify)     alert alert -     alert alert alert Closed -     -      -
-alert(user_canceled)    =     =     -     =     =     =     =     -      -      -
-alert(warning)          =     =     -     alert alert alert alert -      -      -
-eof                     tc    tc    =     tc    tc    tc    Closed -     -      -
-eof-in-record           tc    tc    -     tc    tc    tc    Closed -     -      -
-Step                    =     =     =     =     =     =     =     =      =      =
-Accept                  Ewait Ewait Fin   Ewait Ewait Ewait Ewait Ewait  Efail  Erel
-Reject                  rj    rj    rj    rj    rj    rj    rj    rj     Efail  Erel
-Reject(close_notify)    Eclos Eclos Eclos Eclos Eclos Eclos Eclos Eclos  Efail  Erel
-Write                   Enot  Enot  Enot  Enot  =     =     =     =      Esame  Erel
-AppendSealed            Enot  Enot  Enot  Enot  =     =     =     =      Esame  Erel
-call-KeyUpdate          Enot  Enot  Enot  Enot  =     =     =     =      Esame  Erel
-WriteEarly              Eearl Eearl Eearl Eearl Eearl Eearl Eearl Eearl  Esame  Erel
-SendTicket              Etick Etick Etick Etick Etick Etick Etick Etick  Efail  Erel
-CloseWrite              cn    cn    cn    cn    =     =     =     =      =      =
+                        CH    ACH   Acc   CHR   EOED  CCert CCV   Fin   Conn  Ask   PCV   PFin  Closed Failed Released
+HelloRequest            um    um    -     um    um    um    um    um    um    um    um    um    -     -     -
+ClientHello             Fin   Acc   -     Fin   um    um    um    um    um    um    um    um    -     -     -
+ClientHello(no-share)   CHR   Acc   -     ks    um    um    um    um    um    um    um    um    -     -     -
+ServerHello             um    um    -     um    um    um    um    um    um    um    um    um    -     -     -
+HelloRetryRequest       um    um    -     um    um    um    um    um    um    um    um    um    -     -     -
+NewSessionTicket        um    um    -     um    um    um    um    um    um    um    um    um    -     -     -
+EndOfEarlyData          um    um    -     um    Fin   um    um    um    um    um    um    um    -     -     -
+EncryptedExtensions     um    um    -     um    um    um    um    um    um    um    um    um    -     -     -
+Certificate             um    um    -     um    um    CCV   um    um    um    PCV   um    um    -     -     -
+ServerKeyExchange       um    um    -     um    um    um    um    um    um    um    um    um    -     -     -
+CertificateRequest      um    um    -     um    um    um    um    um    um    um    um    um    -     -     -
+ServerHelloDone         um    um    -     um    um    um    um    um    um    um    um    um    -     -     -
+CertificateVerify       um    um    -     um    um    um    Fin   um    um    um    PFin  um    -     -     -
+ClientKeyExchange       um    um    -     um    um    um    um    um    um    um    um    um    -     -     -
+Finished                um    um    -     um    um    um    um    Conn  um    um    um    Conn  -     -     -
+CertificateStatus       um    um    -     um    um    um    um    um    um    um    um    um    -     -     -
+KeyUpdate               um    um    -     um    um    um    um    um    =     =     um    um    -     -     -
+KeyUpdate(requested)    um    um    -     um    um    um    um    um    =     =     um    um    -     -     -
+MessageHash             um    um    -     um    um    um    um    um    um    um    um    um    -     -     -
+other-messages          um    um    -     um    um    um    um    um    um    um    um    um    -     -     -
+ccs                     ur    ur    -     =     =     =     =     =     ur    ur    ur    ur    -     -     -
+protected-ccs           -     -     -     -     ur    ur    ur    ur    ur    ur    ur    ur    -     -     -
+data                    ur    ur    -     ur    =     ur    ur    ur    =     =     ur    ur    -     -     -
+empty-data              ur    ur    -     ur    =     ur    ur    ur    =     =     ur    ur    -     -     -
+unknown-record          nt    nt    -     ur    ur    ur    ur    ur    ur    ur    ur    ur    -     -     -
+plaintext-message       Fin   Acc   -     Fin   ur    ur    ur    ur    ur    ur    ur    ur    -     -     -
+plaintext-alert         alert alert -     alert alert alert ur    alert ur    ur    ur    ur    -     -     -
+alert(fatal)            alert alert -     alert alert alert alert alert alert alert alert alert -     -     -
+alert(close_notify)     alert alert -     alert alert alert alert alert Closed Closed Closed Closed -     -     -
+alert(user_canceled)    =     =     -     =     =     =     =     =     =     =     =     =     -     -     -
+alert(warning)          =     =     -     alert alert alert alert alert alert alert alert alert -     -     -
+eof                     tc    tc    =     tc    tc    tc    tc    tc    Closed Closed Closed Closed -     -     -
+eof-in-record           tc    tc    -     tc    tc    tc    tc    tc    Closed Closed Closed Closed -     -     -
+Step                    =     =     =     =     =     =     =     =     =     =     =     =     =     =     =
+Accept                  Ewait Ewait Fin   Ewait Ewait Ewait Ewait Ewait Ewait Ewait Ewait Ewait Ewait Efail Erel
+Reject                  rj    rj    rj    rj    rj    rj    rj    rj    rj    rj    rj    rj    rj    Efail Erel
+Reject(close_notify)    Eclos Eclos Eclos Eclos Eclos Eclos Eclos Eclos Eclos Eclos Eclos Eclos Eclos Efail Erel
+Write                   Enot  Enot  Enot  Enot  =     =     =     =     =     =     =     =     =     Esame Erel
+AppendSealed            Enot  Enot  Enot  Enot  =     =     =     =     =     =     =     =     =     Esame Erel
+call-KeyUpdate          Enot  Enot  Enot  Enot  =     =     =     =     =     =     =     =     =     Esame Erel
+WriteEarly              Eearl Eearl Eearl Eearl Eearl Eearl Eearl Eearl Eearl Eearl Eearl Eearl Eearl Esame Erel
+SendTicket              Etick Etick Etick Etick Etick Etick Etick Etick Etick Etick Etick Etick Etick Efail Erel
+RequestClientCert       Econn Econn Econn Econn Econn Econn Econn Econn =     Eauth Eauth Eauth Econn Efail Erel
+CloseWrite              cn    cn    cn    cn    =     =     =     =     =     =     =     =     =     =     =
 `
 
 // gridReasons is the legend of the failures.
@@ -139,6 +141,10 @@ var gridErrors = map[error]string{
 	ErrNoErrorAlert: "Eclos",
 	ErrNoEarlyData:  "Eearl",
 	ErrNoTickets:    "Etick",
+
+	ErrNotConnected:        "Econn",
+	ErrNoPostHandshakeAuth: "Epost",
+	ErrAuthenticating:      "Eauth",
 }
 
 // column is a state to start from.
@@ -164,7 +170,7 @@ var clientColumns = map[string]column{
 	"Cert":     clientColumn(StateWaitCertificate),
 	"CV":       clientColumn(StateWaitCertificateVerify),
 	"Fin":      clientColumn(StateWaitServerFinished),
-	"Conn":     clientColumn(StateConnected),
+	"Conn":     {StateConnected, func(t *testing.T) *rig { return newPostClient(t).bring(StateConnected) }},
 	"Closed":   clientColumn(StateClosed),
 	"Failed":   clientColumn(StateFailed),
 	"Released": clientColumn(StateReleased),
@@ -177,7 +183,12 @@ var serverColumns = map[string]column{
 	"Acc":      {StateWaitAccept, func(t *testing.T) *rig { return newAcceptorRig(t).bring(StateWaitAccept) }},
 	"CHR":      serverColumn(StateWaitClientHelloRetry),
 	"Fin":      serverColumn(StateWaitClientFinished),
-	"Conn":     serverColumn(StateConnected),
+	"CCert":    {StateWaitClientCertificate, func(t *testing.T) *rig { return newAuthServer(t).bring(StateWaitClientCertificate) }},
+	"CCV":      {StateWaitClientCertificateVerify, func(t *testing.T) *rig { return newAuthServer(t).bring(StateWaitClientCertificateVerify) }},
+	"Conn":     {StateConnected, func(t *testing.T) *rig { return newPostServer(t).bring(StateConnected) }},
+	"Ask":      {StateConnected, func(t *testing.T) *rig { return newPostServer(t).ask() }},
+	"PCV":      {StateWaitPostCertificateVerify, func(t *testing.T) *rig { return newPostServer(t).ask().bring(StateWaitPostCertificateVerify) }},
+	"PFin":     {StateWaitPostFinished, func(t *testing.T) *rig { return newPostServer(t).ask().bring(StateWaitPostFinished) }},
 	"Closed":   serverColumn(StateClosed),
 	"Failed":   serverColumn(StateFailed),
 	"Released": serverColumn(StateReleased),
@@ -301,8 +312,9 @@ var gridInputs = map[string]func(*rig) string{
 		_, err := m.WriteEarly([]byte("data"))
 		return err
 	}),
-	"SendTicket": calls((*Machine).SendTicket),
-	"CloseWrite": calls(func(m *Machine) error { m.CloseWrite(); return nil }),
+	"SendTicket":        calls((*Machine).SendTicket),
+	"RequestClientCert": calls((*Machine).RequestClientCertificate),
+	"CloseWrite":        calls(func(m *Machine) error { m.CloseWrite(); return nil }),
 }
 
 // clientHelloOf builds the ClientHello of a client, or a copy of the one that a
@@ -385,7 +397,7 @@ func (r *rig) outcome(before State) string {
 		columns = serverColumns
 	}
 	for name, c := range columns {
-		if c.state == now && name != "ACH" {
+		if c.state == now && !slices.Contains(variants, name) {
 			return name
 		}
 	}
@@ -445,6 +457,12 @@ var clientTasks = map[State]func(*testing.T) *rig{
 	StateVerifyChain: func(t *testing.T) *rig {
 		return lifted(newClientRig, TaskVerifyChain)(t).tryBring(StateWaitCertificateVerify)
 	},
+	StateChooseCertificate: func(t *testing.T) *rig { return finishedClient(t, TaskChooseCertificate) },
+	StateSign:              func(t *testing.T) *rig { return finishedClient(t, TaskSign) },
+	StatePostChooseCertificate: func(t *testing.T) *rig {
+		return askedClient(t, func(c *Config) { c.Tasks = Tasks(TaskChooseCertificate) })
+	},
+	StatePostSign: func(t *testing.T) *rig { return askedClient(t, func(c *Config) { c.Tasks = Tasks(TaskSign) }) },
 }
 
 var serverTasks = map[State]func(*testing.T) *rig{
@@ -455,6 +473,12 @@ var serverTasks = map[State]func(*testing.T) *rig{
 		return lifted(newServerRig, TaskKeyExchange)(t).tryBring(StateWaitClientFinished)
 	},
 	StateSign: func(t *testing.T) *rig { return lifted(newServerRig, TaskSign)(t).tryBring(StateWaitClientFinished) },
+	StateVerifyChain: func(t *testing.T) *rig {
+		return lifted(newAuthServer, TaskVerifyChain)(t).tryBring(StateWaitClientCertificateVerify)
+	},
+	StatePostVerifyChain: func(t *testing.T) *rig {
+		return lifted(newPostServer, TaskVerifyChain)(t).ask().tryBring(StateWaitPostCertificateVerify)
+	},
 	StateOpenTicket: func(t *testing.T) *rig {
 		return lifted(newResumedServer, TaskOpenTicket)(t).tryBring(StateWaitClientFinished)
 	},
@@ -542,6 +566,14 @@ func testTaskState(t *testing.T, r *rig, row string, input func(*rig) string) {
 		want = "Eearl"
 	case "SendTicket":
 		want = "Etick"
+	case "RequestClientCert":
+		want = "Econn"
+		switch {
+		case r.client:
+			want = "Epost"
+		case !state.handshaking():
+			want = "Eauth"
+		}
 	case "CloseWrite":
 		want = "cn"
 		if ready {
@@ -615,6 +647,7 @@ func TestGridIsComplete(t *testing.T) {
 	rows := map[input]string{
 		inputStart:               "Step",
 		inputAccept:              "Accept",
+		inputRequestCertificate:  "RequestClientCert",
 		inputChangeCipherSpec:    "ccs",
 		inputApplicationData:     "data",
 		inputClientHello:         "ClientHello",
@@ -648,9 +681,12 @@ func TestGridIsComplete(t *testing.T) {
 			if s.task() {
 				continue // see TestTaskStates
 			}
-			var name string
+			var name, variant string
 			for col, c := range role.columns {
-				if c.state == s && col != "ACH" {
+				switch {
+				case c.state == s && slices.Contains(variants, col):
+					variant = col
+				case c.state == s:
 					name = col
 				}
 			}
@@ -667,10 +703,11 @@ func TestGridIsComplete(t *testing.T) {
 					continue // the Step that brings the input starts first
 				}
 				ruled := slices.ContainsFunc(rules, func(r rule) bool { return r.on == in })
-				accepted := cell != "-" && cell == strings.ToUpper(cell[:1])+cell[1:]
+				accepted := isAccepted(cell) || variant != "" && isAccepted(want[row+" "+variant])
 				switch {
 				case in == inputStart && s != StateClientStart:
 				case in == inputAccept && s != StateWaitAccept:
+				case in == inputRequestCertificate && (s != StateConnected || cell == "Epost"):
 				case s == StateWaitAccept && in != inputAccept:
 					// Nothing is taken while an answer is owed.
 				case ruled != accepted:
@@ -681,6 +718,14 @@ func TestGridIsComplete(t *testing.T) {
 			}
 		}
 	}
+}
+
+// variants are columns of a state that has another one: it is entered in two ways.
+var variants = []string{"ACH", "Ask"}
+
+// isAccepted reports whether a cell says that an input is taken.
+func isAccepted(cell string) bool {
+	return cell != "-" && cell[0] != 'E' && cell == strings.ToUpper(cell[:1])+cell[1:] || cell == "EE" || cell == "EOED"
 }
 
 // edge is a transition.
@@ -734,6 +779,7 @@ var walks = []func(*testing.T, map[edge]bool){
 	walkEarlyServer,
 	walkUnknownTickets,
 	walkVersion12,
+	walkAuthentication,
 }
 
 // walkVersion12 leads to TLS 1.2.

@@ -18,12 +18,15 @@ type handshake struct {
 	suite        *cipherSuite
 	transcript   *schedule.Transcript
 	secret       *schedule.HandshakeSecret
+	main         *schedule.MainSecret // once it is derived
 	// The handshake traffic secrets.
 	clientSecret, serverSecret schedule.TrafficSecret
 	// The application traffic secret of the peer, from when it is derived until
 	// the peer's Finished lets it be used.
 	peerSecret schedule.TrafficSecret
-	resumed    *resumed // the session that is resumed, once that is agreed on
+	// That of a client, from when it is derived until its own Finished is sent.
+	ownSecret schedule.TrafficSecret
+	resumed   *resumed // the session that is resumed, once that is agreed on
 
 	tls12 *handshake12 // what TLS 1.2 needs besides
 
@@ -35,9 +38,13 @@ func (h *handshake) wipe() {
 	if h.secret != nil {
 		h.secret.Wipe()
 	}
+	if h.main != nil {
+		h.main.Wipe()
+	}
 	h.clientSecret.Wipe()
 	h.serverSecret.Wipe()
 	h.peerSecret.Wipe()
+	h.ownSecret.Wipe()
 	if h.resumed != nil {
 		h.resumed.Wipe()
 	}
@@ -122,10 +129,23 @@ func (m *Machine) startSending(suite *cipherSuite, secret *schedule.TrafficSecre
 	return nil
 }
 
-// connected ends the handshake. It is the one way into StateConnected, and what
-// has to be true there is checked by it: the peer's Finished against the
-// transcript as it was before that message.
+// connected ends what the peer has to do in a handshake. There is no way into
+// StateConnected but through it, and what has to be true there is checked by it: the
+// peer's Finished against the transcript as it was before that message.
 func (m *Machine) connected(h *handshake, base *schedule.TrafficSecret, msg, transcript []byte) error {
+	if err := checkFinished(base, msg, transcript); err != nil {
+		return err
+	}
+	if err := m.in.install(h.suite, &h.peerSecret); err != nil {
+		return err
+	}
+	m.in.suite, m.in.secret = h.suite, h.peerSecret
+	return nil
+}
+
+// checkFinished compares a Finished of the peer with the one that the base key
+// gives.
+func checkFinished(base *schedule.TrafficSecret, msg, transcript []byte) error {
 	var fin wire.Finished
 	if err := fin.Parse(msg[wire.HeaderLen:]); err != nil {
 		return malformed(err)
@@ -137,10 +157,6 @@ func (m *Machine) connected(h *handshake, base *schedule.TrafficSecret, msg, tra
 	if !hmac.Equal(fin.VerifyData, base.Finished(nil, transcript)) {
 		return violation(ReasonBadFinished)
 	}
-	if err := m.in.install(h.suite, &h.peerSecret); err != nil {
-		return err
-	}
-	m.in.suite, m.in.secret = h.suite, h.peerSecret
 	return nil
 }
 

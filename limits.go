@@ -33,7 +33,9 @@ type Limits struct {
 	// KeyRecords bounds the records sealed under one key, if that is less than
 	// what the cipher allows (RFC 8446, Section 5.5). The machine sends a
 	// KeyUpdate before it is reached. Default 0, which leaves the cipher's own.
-	// It must be 0 or at least 2, since the KeyUpdate is a record too.
+	// It must be 0 or at least 2, since the KeyUpdate is a record too. Handshake
+	// messages that belong together and need more records than that are sealed
+	// under one key all the same.
 	KeyRecords uint64
 }
 
@@ -57,6 +59,10 @@ const (
 	// maxSessionTickets bounds the NewSessionTicket messages in a row without
 	// application data.
 	maxSessionTickets = 32
+	// maxCertificateRequests bounds the requests for a certificate behind the
+	// handshake in a row without application data, and the answers to such requests
+	// that the output holds.
+	maxCertificateRequests = 8
 	// maxEpoch bounds the KeyUpdates that one side may send.
 	//
 	//	"To provide an extra margin of security, sending implementations MUST

@@ -32,8 +32,9 @@ import (
 // time if a lock was installed with SetLocker; without one, all calls come from
 // one goroutine at a time.
 //
-// The receiving half is Step, EOF, the answers (Accept, Reject, Done), and the getters
-// State, Err, Task, ClientHello, RawClientHello, ConnectionState and the exporters.
+// The receiving half is Step, EOF, the answers (Accept, Reject, Done),
+// RequestClientCertificate, and the getters State, Err, Task, ClientHello,
+// RawClientHello, ConnectionState and the exporters.
 //
 // The sending half is Write, AppendSealed, SealedLen, KeyUpdate, CloseWrite,
 // SentAlert, Output, AppendOutput and Sent.
@@ -405,7 +406,7 @@ func (m *Machine) Output() []byte {
 func (m *Machine) Sent(n int) {
 	m.out.lock()
 	defer m.out.unlock()
-	m.out.out.Discard(n)
+	m.out.discard(n)
 }
 
 // AppendOutput moves bytes waiting to be sent to dst, as far as its capacity

@@ -33,6 +33,7 @@ const (
 	ReasonTooManyChangeCipherSpecs
 	ReasonTooManyKeyUpdates
 	ReasonTooManySessionTickets
+	ReasonTooManyCertificateRequests
 	ReasonTooMuchEarlyData
 
 	// Handshake messages.
@@ -83,6 +84,7 @@ const (
 	ReasonNoCommonSignatureScheme
 	ReasonCertificateContext
 	ReasonEmptyCertificate
+	ReasonCertificateRequired
 	ReasonBadCertificate
 	ReasonUnsupportedCertificate
 	ReasonCertificateUsage
@@ -132,25 +134,26 @@ type reasonInfo struct {
 // reasons is the one table of what can go wrong. Alerts are the RFC's wherever
 // it names one.
 var reasons = [numReasons]reasonInfo{
-	ReasonNotTLS:                   {name: "NotTLS", alert: AlertUnexpectedMessage, text: "the first bytes are not TLS", ref: "RFC 8446, Section 5"},
-	ReasonSSLv2:                    {name: "SSLv2", alert: AlertProtocolVersion, text: "the first bytes are an SSL 2.0 ClientHello", ref: "RFC 8446, Appendix D.5"},
-	ReasonRecordVersion:            {name: "RecordVersion", alert: AlertProtocolVersion, text: "the first record is of no known TLS version", ref: "RFC 8446, Section 5.1"},
-	ReasonRecordVersionChanged:     {name: "RecordVersionChanged", alert: AlertProtocolVersion, text: "record of another version than the one agreed on", ref: "RFC 5246, Section 6.2.1"},
-	ReasonRecordOverflow:           {name: "RecordOverflow", alert: AlertRecordOverflow, text: "record too long", ref: "RFC 8446, Sections 5.1 and 5.2"},
-	ReasonBadRecordMAC:             {name: "BadRecordMAC", alert: AlertBadRecordMAC, text: "record cannot be deprotected", ref: "RFC 8446, Section 5.2"},
-	ReasonUnexpectedRecord:         {name: "UnexpectedRecord", alert: AlertUnexpectedMessage, text: "record of a type that is not allowed here", ref: "RFC 8446, Section 5"},
-	ReasonEmptyRecord:              {name: "EmptyRecord", alert: AlertUnexpectedMessage, text: "handshake or alert record without content", ref: "RFC 8446, Sections 5.1 and 5.4"},
-	ReasonNoContentType:            {name: "NoContentType", alert: AlertUnexpectedMessage, text: "protected record that is all padding", ref: "RFC 8446, Section 5.4"},
-	ReasonBadChangeCipherSpec:      {name: "BadChangeCipherSpec", alert: AlertUnexpectedMessage, text: "change_cipher_spec other than the single byte 1", ref: "RFC 8446, Section 5"},
-	ReasonBadAlert:                 {name: "BadAlert", alert: AlertDecodeError, text: "alert record that does not hold exactly one alert", ref: "RFC 8446, Section 5.1"},
-	ReasonInterleavedHandshake:     {name: "InterleavedHandshake", alert: AlertUnexpectedMessage, text: "another record inside a fragmented handshake message", ref: "RFC 8446, Section 5.1"},
-	ReasonKeyChangeAlignment:       {name: "KeyChangeAlignment", alert: AlertUnexpectedMessage, text: "handshake bytes behind a message that changes keys", ref: "RFC 8446, Section 5.1"},
-	ReasonTooManyWarnings:          {name: "TooManyWarnings", alert: AlertUnexpectedMessage, text: "too many warnings in a row", ref: "limit of this library"},
-	ReasonTooManyEmptyRecords:      {name: "TooManyEmptyRecords", alert: AlertUnexpectedMessage, text: "too many empty records in a row", ref: "limit of this library"},
-	ReasonTooManyChangeCipherSpecs: {name: "TooManyChangeCipherSpecs", alert: AlertUnexpectedMessage, text: "too many change_cipher_spec records", ref: "limit of this library"},
-	ReasonTooManyKeyUpdates:        {name: "TooManyKeyUpdates", alert: AlertUnexpectedMessage, text: "too many KeyUpdates without application data", ref: "limit of this library"},
-	ReasonTooManySessionTickets:    {name: "TooManySessionTickets", alert: AlertUnexpectedMessage, text: "too many NewSessionTickets without application data", ref: "limit of this library"},
-	ReasonTooMuchEarlyData:         {name: "TooMuchEarlyData", alert: AlertUnexpectedMessage, text: "more early data than is accepted or passed over", ref: "RFC 8446, Section 4.2.10"},
+	ReasonNotTLS:                     {name: "NotTLS", alert: AlertUnexpectedMessage, text: "the first bytes are not TLS", ref: "RFC 8446, Section 5"},
+	ReasonSSLv2:                      {name: "SSLv2", alert: AlertProtocolVersion, text: "the first bytes are an SSL 2.0 ClientHello", ref: "RFC 8446, Appendix D.5"},
+	ReasonRecordVersion:              {name: "RecordVersion", alert: AlertProtocolVersion, text: "the first record is of no known TLS version", ref: "RFC 8446, Section 5.1"},
+	ReasonRecordVersionChanged:       {name: "RecordVersionChanged", alert: AlertProtocolVersion, text: "record of another version than the one agreed on", ref: "RFC 5246, Section 6.2.1"},
+	ReasonRecordOverflow:             {name: "RecordOverflow", alert: AlertRecordOverflow, text: "record too long", ref: "RFC 8446, Sections 5.1 and 5.2"},
+	ReasonBadRecordMAC:               {name: "BadRecordMAC", alert: AlertBadRecordMAC, text: "record cannot be deprotected", ref: "RFC 8446, Section 5.2"},
+	ReasonUnexpectedRecord:           {name: "UnexpectedRecord", alert: AlertUnexpectedMessage, text: "record of a type that is not allowed here", ref: "RFC 8446, Section 5"},
+	ReasonEmptyRecord:                {name: "EmptyRecord", alert: AlertUnexpectedMessage, text: "handshake or alert record without content", ref: "RFC 8446, Sections 5.1 and 5.4"},
+	ReasonNoContentType:              {name: "NoContentType", alert: AlertUnexpectedMessage, text: "protected record that is all padding", ref: "RFC 8446, Section 5.4"},
+	ReasonBadChangeCipherSpec:        {name: "BadChangeCipherSpec", alert: AlertUnexpectedMessage, text: "change_cipher_spec other than the single byte 1", ref: "RFC 8446, Section 5"},
+	ReasonBadAlert:                   {name: "BadAlert", alert: AlertDecodeError, text: "alert record that does not hold exactly one alert", ref: "RFC 8446, Section 5.1"},
+	ReasonInterleavedHandshake:       {name: "InterleavedHandshake", alert: AlertUnexpectedMessage, text: "another record inside a fragmented handshake message", ref: "RFC 8446, Section 5.1"},
+	ReasonKeyChangeAlignment:         {name: "KeyChangeAlignment", alert: AlertUnexpectedMessage, text: "handshake bytes behind a message that changes keys", ref: "RFC 8446, Section 5.1"},
+	ReasonTooManyWarnings:            {name: "TooManyWarnings", alert: AlertUnexpectedMessage, text: "too many warnings in a row", ref: "limit of this library"},
+	ReasonTooManyEmptyRecords:        {name: "TooManyEmptyRecords", alert: AlertUnexpectedMessage, text: "too many empty records in a row", ref: "limit of this library"},
+	ReasonTooManyChangeCipherSpecs:   {name: "TooManyChangeCipherSpecs", alert: AlertUnexpectedMessage, text: "too many change_cipher_spec records", ref: "limit of this library"},
+	ReasonTooManyKeyUpdates:          {name: "TooManyKeyUpdates", alert: AlertUnexpectedMessage, text: "too many KeyUpdates without application data", ref: "limit of this library"},
+	ReasonTooManySessionTickets:      {name: "TooManySessionTickets", alert: AlertUnexpectedMessage, text: "too many NewSessionTickets without application data", ref: "limit of this library"},
+	ReasonTooManyCertificateRequests: {name: "TooManyCertificateRequests", alert: AlertUnexpectedMessage, text: "too many CertificateRequests without application data, or with answers that are not read", ref: "limit of this library"},
+	ReasonTooMuchEarlyData:           {name: "TooMuchEarlyData", alert: AlertUnexpectedMessage, text: "more early data than is accepted or passed over", ref: "RFC 8446, Section 4.2.10"},
 
 	ReasonUnexpectedMessage:    {name: "UnexpectedMessage", alert: AlertUnexpectedMessage, text: "message that is not allowed here", ref: "RFC 8446, Section 4"},
 	ReasonClientHelloTooLarge:  {name: "ClientHelloTooLarge", alert: AlertIllegalParameter, text: "ClientHello over the limit", ref: "limit of this library"},
@@ -192,8 +195,9 @@ var reasons = [numReasons]reasonInfo{
 	ReasonApplicationProtocolNotOffered: {name: "ApplicationProtocolNotOffered", alert: AlertIllegalParameter, text: "the server chose an application protocol that was not offered", ref: "RFC 7301, Section 3.1"},
 
 	ReasonNoCommonSignatureScheme: {name: "NoCommonSignatureScheme", alert: AlertHandshakeFailure, text: "no signature scheme that suits the certificate", ref: "RFC 8446, Section 4.4.2.2"},
-	ReasonCertificateContext:      {name: "CertificateContext", alert: AlertIllegalParameter, text: "certificate_request_context is not empty", ref: "RFC 8446, Sections 4.3.2 and 4.4.2"},
+	ReasonCertificateContext:      {name: "CertificateContext", alert: AlertIllegalParameter, text: "certificate_request_context is not empty, or not that of the request", ref: "RFC 8446, Sections 4.3.2 and 4.4.2"},
 	ReasonEmptyCertificate:        {name: "EmptyCertificate", alert: AlertDecodeError, text: "the server sent no certificate", ref: "RFC 8446, Section 4.4.2.4"},
+	ReasonCertificateRequired:     {name: "CertificateRequired", alert: AlertCertificateRequired, text: "the client sent no certificate", ref: "RFC 8446, Section 4.4.2.4"},
 	ReasonBadCertificate:          {name: "BadCertificate", alert: AlertBadCertificate, text: "certificate is not valid", ref: "RFC 8446, Section 4.4.2.4"},
 	ReasonUnsupportedCertificate:  {name: "UnsupportedCertificate", alert: AlertUnsupportedCertificate, text: "certificate has a key or a signature of an unsupported kind", ref: "RFC 8446, Sections 4.4.2.2 and 4.4.2.4"},
 	ReasonCertificateUsage:        {name: "CertificateUsage", alert: AlertUnsupportedCertificate, text: "certificate is for another use", ref: "RFC 8446, Section 4.4.2.2"},

@@ -611,6 +611,24 @@ var reasonTests = map[Reason]reasonTest{
 			r.p.Send(r.p.CertificateRequest())
 		}),
 	}},
+	ReasonTooManyCertificateRequests: {"020a", []scenario{
+		{name: "client", state: StateConnected, run: func(t *testing.T) *rig {
+			r := newPostClient(t).bring(StateConnected)
+			for range maxCertificateRequests + 1 {
+				r.p.Send(r.p.CertificateRequest())
+			}
+			r.run()
+			return r
+		}},
+	}},
+	ReasonCertificateRequired: {"0274", []scenario{
+		{name: "server", state: StateWaitClientCertificate, run: func(t *testing.T) *rig {
+			r := newAuthServer(t).bring(StateWaitClientCertificate)
+			r.p.Certificate = tls.Certificate{}
+			r.send(r.p.CertificateMessage())
+			return r
+		}},
+	}},
 	ReasonEmptyCertificate: {"0232", []scenario{clientAt(StateWaitCertificateOrRequest, func(r *rig) {
 		r.p.OnCertificate = func(m *wire.Certificate) { m.Entries = nil }
 		r.p.Send(r.p.CertificateMessage())
@@ -873,7 +891,7 @@ func downgraded(mark byte) func(*wire.ServerHello) {
 // epochOf returns the epoch that a machine in a state sends in.
 func epochOf(s State, client bool) tlstest.Epoch {
 	switch {
-	case s == StateConnected, s == StateWaitClientFinished:
+	case s >= StateConnected, s >= StateWaitClientCertificate && s <= StateWaitClientFinished:
 		return tlstest.Application
 	case client && s >= StateWaitEncryptedExtensions && s <= StateWaitServerFinished:
 		return tlstest.Handshake

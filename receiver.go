@@ -33,7 +33,8 @@ type receiver struct {
 	data    []byte // of the EventData that is due
 	refused []byte // of EventEarlyRejected, until the caller has had it
 
-	maxInner uint16 // of protected records, from record_size_limit; 0 for the protocol's own
+	maxInner uint16    // of protected records, from record_size_limit; 0 for the protocol's own
+	post     *postAuth // nil unless a client may be authenticated after the handshake
 
 	earlySkipped int  // bytes of early data that were passed over
 	skipEarly    bool // early data may still come and is passed over
@@ -42,7 +43,7 @@ type receiver struct {
 	eof          bool // the transport has ended
 
 	// How many of each came in a row; see limits.go.
-	warnings, emptyRecords, keyUpdates, tickets, changeCipherSpecs uint8
+	warnings, emptyRecords, keyUpdates, tickets, changeCipherSpecs, certificateRequests uint8
 }
 
 // save moves the handshake bytes that are left into memory of our own, since
@@ -147,7 +148,7 @@ func (m *Machine) endReceiving() {
 	m.in.secret.Wipe()
 	m.in.releaseBuffer()
 	m.in.dropRefused()
-	m.in.data = nil
+	m.in.data, m.in.post = nil, nil
 	m.endTicketing()
 }
 
@@ -356,7 +357,8 @@ func (m *Machine) checkType(h record.Header) error {
 // records are protected by now: a client that could not go on with the
 // ServerHello has no keys to protect its alert with.
 func (m *Machine) plaintextAlertAllowed() bool {
-	first := m.state == StateWaitEndOfEarlyData || m.state == StateWaitClientFinished && !m.conn.earlyAccepted
+	first := m.state == StateWaitEndOfEarlyData || m.state == StateWaitClientCertificate ||
+		m.state == StateWaitClientFinished && !m.conn.earlyAccepted
 	return first && !m.in.opened
 }
 

@@ -577,7 +577,10 @@ func TestServerNotResumed(t *testing.T) {
 				test.peer(r.p)
 			}
 			now = now.Add(test.later)
-			r.bring(StateWaitClientFinished)
+			if r.m.cfg.ClientAuth != tls.NoClientCert {
+				r.path = authServerPath
+			}
+			r.tryBring(r.path[0].to).wantState(r.path[0].to)
 			if r.m.ConnectionState().DidResume || r.p.Message(wire.TypeCertificate) == nil {
 				t.Error("resumed")
 			}
@@ -881,8 +884,8 @@ func TestSendTicket(t *testing.T) {
 	}
 }
 
-// Tickets keep to the number of records that a key is good for; one that does not fit is
-// left out.
+// Tickets keep to the number of records that a key is good for, and one that is longer
+// than that has a key of its own.
 func TestTicketsAndKeyLimit(t *testing.T) {
 	r := newServerRig(t, func(c *Config) {
 		c.Limits.KeyRecords, c.TicketCount = 2, 3
@@ -900,8 +903,8 @@ func TestTicketsAndKeyLimit(t *testing.T) {
 	})
 	wantTickets(long.p)
 	long.wantConnected()
-	if len(long.p.Tickets) != 0 {
-		t.Errorf("%d tickets of two records", len(long.p.Tickets))
+	if len(long.p.Tickets) != 2 {
+		t.Errorf("%d tickets of two records under keys for two", len(long.p.Tickets))
 	}
 	long = newServerRig(t, func(c *Config) {
 		c.Limits.KeyRecords = 3

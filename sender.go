@@ -1,6 +1,7 @@
 package tlscore
 
 import (
+	"slices"
 	"sync"
 
 	"tlscore.example/tlscore/internal/record"
@@ -32,13 +33,19 @@ type sender struct {
 	maxContent int // the longest content of a protected record
 	pad        int // what the plaintext of a record is padded to a multiple of
 
-	compatCCS      bool // a change_cipher_spec is owed before the first protected record
-	finished       bool // our Finished was sent
-	closed         bool // our close_notify was sent
-	failed         bool // a fatal alert was sent, or none may be: nothing follows
-	answered       bool // a KeyUpdate was answered, and no application data sealed since
-	updateOwed     bool // the peer's request is to be answered before application data
-	updateAwaited  bool // we asked for a KeyUpdate that has not come
+	compatCCS     bool // a change_cipher_spec is owed before the first protected record
+	finished      bool // our Finished was sent
+	closed        bool // our close_notify was sent
+	failed        bool // a fatal alert was sent, or none may be: nothing follows
+	answered      bool // a KeyUpdate was answered, and no application data sealed since
+	updateOwed    bool // the peer's request is to be answered before application data
+	updateAwaited bool // we asked for a KeyUpdate that has not come
+
+	// Answers to a CertificateRequest behind the handshake: how many the output
+	// holds, and how far into it the last of them reaches.
+	authAnswers uint8
+	authEnd     int
+
 	tracePanicked  bool
 	traceSuspended bool
 }
@@ -108,16 +115,106 @@ func (s *sender) appendHandshake(messages []byte, then func(*sender)) bool {
 	if s.closed || s.failed {
 		return false
 	}
-	for len(messages) > 0 {
-		n := min(len(messages), record.MaxPlaintext)
-		if s.key != nil {
-			n = min(n, s.maxContent)
-		}
-		s.appendRecord(record.TypeHandshake, messages[:n])
-		messages = messages[n:]
+	longest := record.MaxPlaintext
+	if s.key != nil {
+		longest = min(longest, s.maxContent)
+	}
+	for piece := range slices.Chunk(messages, longest) {
+		s.appendRecord(record.TypeHandshake, piece)
 	}
 	then(s)
 	return true
+}
+
+// appendPostHandshake queues handshake messages that follow the handshake, under
+// application keys. They begin a record, and the key does not change inside them. When
+// this direction is closed it does nothing and reports that.
+func (s *sender) appendPostHandshake(messages ...[]byte) (queued bool, err error) {
+	s.lock()
+	defer s.unlock()
+	if s.closed || s.failed {
+		return false, nil
+	}
+	if err := s.makeRoom(messages); err != nil {
+		return false, err
+	}
+	s.sealTogether(messages)
+	return true, nil
+}
+
+// appendAuthentication queues a client's answer to a CertificateRequest behind the
+// handshake: the messages, and a Finished over the transcript hash behind them. It is
+// the sending half that knows the key of that Finished, since it may change keys at
+// any time: what is in force here stays so until all is sealed. Its base key is the
+// client_application_traffic_secret_N of that moment. RFC 8446, Section 4.4.
+func (s *sender) appendAuthentication(messages [][]byte, transcript []byte) (queued bool, err error) {
+	s.lock()
+	defer s.unlock()
+	if s.closed || s.failed {
+		return false, nil
+	}
+	finished := make([]byte, wire.HeaderLen+len(transcript)) // its length, for now
+	if err := s.makeRoom(append(messages, finished)); err != nil {
+		return false, err
+	}
+	finished = (&wire.Finished{VerifyData: s.secret.Finished(nil, transcript)}).Append(nil)
+	s.sealTogether(append(messages, finished))
+	s.authAnswers++
+	s.authEnd = s.out.Len()
+	return true, nil
+}
+
+// makeRoom changes to the next key if this one is not good for the records of these
+// messages, and of what has to follow. A key that the application allows fewer records
+// than that is used for them all the same.
+func (s *sender) makeRoom(messages [][]byte) error {
+	length := 0
+	for _, msg := range messages {
+		length += len(msg)
+	}
+	need := uint64((length+s.maxContent-1)/s.maxContent) + reserved
+	if s.key.Remaining() >= need {
+		return nil
+	}
+	if s.key.Seq() > 0 {
+		if err := s.keyUpdate(false); err != nil {
+			return err
+		}
+	}
+	if s.key.Remaining() < need {
+		s.key.SetLimit(need)
+	}
+	return nil
+}
+
+// sealTogether seals messages into as few records as hold them.
+//
+//	"All of the client's messages for a given response MUST appear
+//	consecutively on the wire with no intervening messages of other types."
+//
+// https://www.rfc-editor.org/rfc/rfc8446#section-4.6.2
+func (s *sender) sealTogether(messages [][]byte) {
+	for _, msg := range messages {
+		s.tell(TraceMessage{Sent: true, Body: msg})
+	}
+	for piece := range slices.Chunk(slices.Concat(messages...), s.maxContent) {
+		s.appendRecord(record.TypeHandshake, piece)
+	}
+}
+
+// writable returns the error that Write would.
+func (s *sender) writable() error {
+	s.lock()
+	defer s.unlock()
+	return s.err
+}
+
+// unreadAnswers returns how many answers to a CertificateRequest behind the handshake
+// the output holds.
+func (s *sender) unreadAnswers() uint8 {
+	s.lock()
+	defer s.unlock()
+	return s.authAnswers
 }
 
 // replaceKey changes the key that what follows is sealed under.
@@ -335,8 +432,16 @@ func (s *sender) appendOutput(dst []byte) []byte {
 		return dst
 	}
 	dst = append(dst, s.out.Bytes()[:n]...)
-	s.out.Discard(n)
+	s.discard(n)
 	return dst
+}
+
+// discard drops the oldest n bytes of the output, which were sent.
+func (s *sender) discard(n int) {
+	s.out.Discard(n)
+	if s.authEnd -= max(0, n); s.authEnd <= 0 || s.out.Len() == 0 {
+		s.authEnd, s.authAnswers = 0, 0
+	}
 }
 
 // sealedLen returns the bytes that n bytes of application data become, with the

@@ -43,6 +43,10 @@ var serverRules12 = ruleTable{
 
 // serverHello12 answers the ClientHello of a client that is to speak TLS 1.2.
 func serverHello12(m *Machine) (State, error) {
+	// Clients are asked for certificates in TLS 1.3 only.
+	if m.cfg.requiresClientCert() {
+		return 0, violation(ReasonCertificateRequired)
+	}
 	s, hello := m.server, &m.hello.ClientHello
 	if err := checkClientHello12(hello); err != nil {
 		return 0, err

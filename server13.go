@@ -30,7 +30,18 @@ var serverRules13 = ruleTable{
 		{inputTask, serverKeyAgreed, oneOf(StateSign, StateWaitEndOfEarlyData, StateWaitClientFinished)},
 	},
 	StateSign: {
-		{inputTask, serverSigned, oneOf(StateWaitClientFinished)},
+		{inputTask, serverSigned, oneOf(StateWaitClientCertificate, StateWaitClientFinished)},
+	},
+	StateWaitClientCertificate: {
+		{inputCertificate, serverClientCertificate, oneOf(StateVerifyChain, StateWaitClientFinished)},
+		{inputChangeCipherSpec, dropChangeCipherSpec, oneOf(StateWaitClientCertificate)},
+	},
+	StateVerifyChain: {
+		{inputTask, serverChainVerified, oneOf(StateWaitClientCertificateVerify)},
+	},
+	StateWaitClientCertificateVerify: {
+		{inputCertificateVerify, serverCertificateVerify, oneOf(StateWaitClientFinished)},
+		{inputChangeCipherSpec, dropChangeCipherSpec, oneOf(StateWaitClientCertificateVerify)},
 	},
 	StateWaitEndOfEarlyData: {
 		{inputApplicationData, receiveEarlyData, oneOf(StateWaitEndOfEarlyData)},
@@ -44,6 +55,17 @@ var serverRules13 = ruleTable{
 	StateConnected: {
 		{inputApplicationData, receiveData, oneOf(StateConnected)},
 		{inputKeyUpdate, receiveKeyUpdate, oneOf(StateConnected)},
+		{inputRequestCertificate, serverRequestCertificate, oneOf(StateConnected)},
+		{inputCertificate, serverPostCertificate, oneOf(StatePostVerifyChain, StateWaitPostFinished)},
+	},
+	StatePostVerifyChain: {
+		{inputTask, serverPostChainVerified, oneOf(StateWaitPostCertificateVerify)},
+	},
+	StateWaitPostCertificateVerify: {
+		{inputCertificateVerify, serverPostCertificateVerify, oneOf(StateWaitPostFinished)},
+	},
+	StateWaitPostFinished: {
+		{inputFinished, serverPostFinished, oneOf(StateConnected)},
 	},
 }
 
@@ -69,6 +91,7 @@ func serverHello13(m *Machine) (State, error) {
 	s.sessionID = hello.SessionID
 	m.out.owe(len(s.sessionID) > 0)
 	m.in.skipEarly = hello.Has(wire.ExtEarlyData)
+	s.postAuth = hello.Has(wire.ExtPostHandshakeAuth)
 	m.conn.CipherSuite = uint16(s.suite.id)
 	m.conn.CurveID = s.group
 	m.conn.ServerName = s.serverName
@@ -457,6 +480,9 @@ func serverKeyAgreed(m *Machine, _ []byte) (State, error) {
 	if s.resumed != nil {
 		return m.endServerFlight()
 	}
+	if m.cfg.ClientAuth != tls.NoClientCert {
+		m.emit(m.d.certificateRequest(nil))
+	}
 	with, err := s.credential.attach(m.cfg, m.hello.wantsOCSP(), m.hello.Has(wire.ExtSignedCertificateTimestamp))
 	if err != nil {
 		return 0, err
@@ -500,8 +526,11 @@ func (m *Machine) endServerFlight() (State, error) {
 		return 0, err
 	}
 	m.hello = nil
-	if m.conn.earlyAccepted {
+	switch {
+	case m.conn.earlyAccepted:
 		return StateWaitEndOfEarlyData, nil
+	case m.cfg.ClientAuth != tls.NoClientCert && s.resumed == nil:
+		return StateWaitClientCertificate, nil
 	}
 	return StateWaitClientFinished, nil
 }
@@ -577,6 +606,41 @@ func (m *Machine) encryptedExtensions() *wire.EncryptedExtensions {
 	return ee
 }
 
+// serverClientCertificate takes the client's certificate chain, if it shows one.
+func serverClientCertificate(m *Machine, msg []byte) (State, error) {
+	chain, raw, err := m.clientChain(msg, nil)
+	m.conn.PeerCertificates = chain
+	if err != nil {
+		return 0, err
+	}
+	m.server.transcript.Write(msg)
+	if chain == nil {
+		return StateWaitClientFinished, nil
+	}
+	return m.await(StateVerifyChain, m.newVerifyTask(chain, raw))
+}
+
+// serverChainVerified notes that the client's chain is good.
+func serverChainVerified(m *Machine, _ []byte) (State, error) {
+	t, err := m.result()
+	if err != nil {
+		return 0, err
+	}
+	m.conn.VerifiedChains = t.verified
+	return StateWaitClientCertificateVerify, nil
+}
+
+// serverCertificateVerify checks that the client has the certificate's key.
+func serverCertificateVerify(m *Machine, msg []byte) (State, error) {
+	s := m.server
+	leaf := m.conn.PeerCertificates[0]
+	if err := m.verifySignature(msg, leaf, clientSignatureContext, s.hash()); err != nil {
+		return 0, err
+	}
+	s.transcript.Write(msg)
+	return StateWaitClientFinished, nil
+}
+
 // serverFinished checks the client's Finished and ends the handshake.
 func serverFinished(m *Machine, msg []byte) (State, error) {
 	s := m.server
@@ -586,8 +650,9 @@ func serverFinished(m *Machine, msg []byte) (State, error) {
 	if err := m.verifyConnection(); err != nil {
 		return 0, err
 	}
+	s.transcript.Write(msg)
+	m.keepForPostAuth(s.postAuth)
 	if s.resumption {
-		s.transcript.Write(msg)
 		if err := m.startTicketing(s.main); err != nil {
 			return 0, err
 		}

@@ -28,15 +28,15 @@ type serverHandshake struct {
 	protocol   []byte // of ALPN; nil without
 	share      []byte // the client's, for the group
 	sessionID  []byte
+	postAuth   bool // the client offers to authenticate after the handshake, too
 
 	recordSizeLimit uint16    // our own, if the client has asked; else 0
 	key             *keyShare // of TLS 1.2: our own, for the group
 
-	resumption    bool                // the client can use tickets, and we have them
-	offered       *offered            // the sessions it wants to resume
-	ticketRequest *wire.TicketRequest // how many tickets it wants, if it says so
-	tickets       int                 // how many it gets
-	main          *schedule.MainSecret
+	resumption    bool                   // the client can use tickets, and we have them
+	offered       *offered               // the sessions it wants to resume
+	ticketRequest *wire.TicketRequest    // how many tickets it wants, if it says so
+	tickets       int                    // how many it gets
 	earlySecret   schedule.TrafficSecret // of early data that is accepted
 	earlyReceived uint64                 // how many bytes of it came
 }
@@ -45,9 +45,6 @@ type serverHandshake struct {
 func (s *serverHandshake) wipe() {
 	s.handshake.wipe()
 	s.earlySecret.Wipe()
-	if s.main != nil {
-		s.main.Wipe()
-	}
 }
 
 // serverClientHello takes the first ClientHello. A server with a config answers

@@ -192,6 +192,7 @@ const (
 	inputNone input = iota
 	inputStart
 	inputAccept
+	inputRequestCertificate
 	inputTask // a task has its result
 	inputChangeCipherSpec
 	inputApplicationData
@@ -219,6 +220,7 @@ var inputNames = [numInputs]string{
 	inputNone:                "None",
 	inputStart:               "start",
 	inputAccept:              "Accept",
+	inputRequestCertificate:  "RequestClientCertificate",
 	inputTask:                "task",
 	inputChangeCipherSpec:    "change_cipher_spec",
 	inputApplicationData:     "application_data",

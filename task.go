@@ -96,6 +96,7 @@ type Task struct {
 
 	// What is answered.
 	certificate *tls.Certificate
+	configured  bool // Config.Certificates is to be chosen from
 	signature   []byte
 	verified    [][]*x509.Certificate
 	shares      []*keyShare

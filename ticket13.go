@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"tlscore.example/tlscore/internal/record"
 	"tlscore.example/tlscore/internal/schedule"
 	"tlscore.example/tlscore/internal/wire"
 )
@@ -186,37 +185,6 @@ func (m *Machine) askTicketData(s *Session) error {
 		s.AppData = slices.Clone(ask(m.conn.ConnectionState))
 		return nil
 	})
-}
-
-// writable returns the error that Write would.
-func (s *sender) writable() error {
-	s.lock()
-	defer s.unlock()
-	return s.err
-}
-
-// appendPostHandshake queues a message that follows the handshake, under application keys.
-// It begins a record, and the key does not change inside it. When this direction is closed it
-// does nothing and reports that; one that no key could take whole is left out.
-func (s *sender) appendPostHandshake(msg []byte) (queued bool, err error) {
-	s.lock()
-	defer s.unlock()
-	records := uint64((len(msg) + s.maxContent - 1) / s.maxContent)
-	if s.closed || s.failed || records > s.suite.perKey(s.limits) {
-		return false, nil
-	}
-	if s.key.Remaining() < records+reserved {
-		if err := s.keyUpdate(false); err != nil {
-			return false, err
-		}
-	}
-	s.tell(TraceMessage{Sent: true, Body: msg})
-	for len(msg) > 0 {
-		n := min(len(msg), s.maxContent)
-		s.appendRecord(record.TypeHandshake, msg[:n])
-		msg = msg[n:]
-	}
-	return true, nil
 }
 
 // The client's part.

@@ -32,7 +32,7 @@ func (c *Config) verifyOptions(chain []*x509.Certificate, client bool) (options 
 	if !client {
 		options.Roots, options.DNSName = c.ClientCAs, ""
 		options.KeyUsages = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
-		verify = c.ClientAuth >= tls.VerifyClientCertIfGiven
+		verify = c.clientAuth() >= tls.VerifyClientCertIfGiven
 	}
 	for _, cert := range chain[1:] {
 		options.Intermediates.AddCert(cert)
@@ -44,7 +44,8 @@ func (c *Config) verifyOptions(chain []*x509.Certificate, client bool) (options 
 func (m *Machine) newVerifyTask(chain []*x509.Certificate, raw [][]byte) *Task {
 	cfg, d, ocsp := m.cfg, m.d, m.conn.OCSPResponse
 	t := &Task{kind: TaskVerifyChain, chain: chain}
-	options, verify := cfg.verifyOptions(chain, m.client != nil)
+	client := m.client != nil
+	options, verify := cfg.verifyOptions(chain, client)
 	t.options = options
 	t.run = func(t *Task) error {
 		if verify {
@@ -60,7 +61,7 @@ func (m *Machine) newVerifyTask(chain []*x509.Certificate, raw [][]byte) *Task {
 			}
 			t.verified = verified
 		}
-		if judge := cfg.VerifyOCSPResponse; judge != nil {
+		if judge := cfg.VerifyOCSPResponse; client && judge != nil {
 			if err := call(ReasonCertificateStatus, func() error { return judge(ocsp, t.verified) }); err != nil {
 				return err
 			}

@@ -1,6 +1,9 @@
 package schedule
 
-import "hash"
+import (
+	"encoding"
+	"hash"
+)
 
 const typeMessageHash = 254
 
@@ -27,6 +30,21 @@ func (t *Transcript) Write(msg []byte) {
 // Sum appends the hash of what was written so far; the transcript goes on. RFC 8446, Section 4.4.1.
 func (t *Transcript) Sum(dst []byte) []byte {
 	return append(dst, t.running.Sum(t.room[:0])...)
+}
+
+// Clone returns a transcript that begins with what was written so far; the two go on by themselves. Authentication
+// after the handshake needs it: each goes on from the end of the handshake. RFC 8446, Section 4.4.
+func (t *Transcript) Clone() *Transcript {
+	next := NewTranscript(t.hash)
+	// Not every build of the standard library has hash.Cloner, but all have this.
+	state, err := t.running.(encoding.BinaryMarshaler).MarshalBinary()
+	if err == nil {
+		err = next.running.(encoding.BinaryUnmarshaler).UnmarshalBinary(state)
+	}
+	if err != nil {
+		panic("schedule: the state of a hash: " + err.Error())
+	}
+	return next
 }
 
 // HelloRetry replaces what was written, which is the first ClientHello, by a message that holds its hash. The

@@ -46,3 +46,19 @@ func TestTranscriptHelloRetry(t *testing.T) {
 		}
 	})
 }
+
+// A clone goes on from where it was made, and neither of the two sees what the other is given.
+func TestTranscriptClone(t *testing.T) {
+	forEach(t, func(t *testing.T, h Hash) {
+		transcript := NewTranscript(h)
+		transcript.Write([]byte("handshake "))
+		one, two := transcript.Clone(), transcript.Clone()
+		one.Write([]byte("one"))
+		two.Write([]byte("two"))
+		for want, got := range map[string]*Transcript{"handshake ": transcript, "handshake one": one, "handshake two": two} {
+			if !bytes.Equal(got.Sum(nil), hashOf(h, want)) {
+				t.Errorf("%q: %x", want, got.Sum(nil))
+			}
+		}
+	})
+}

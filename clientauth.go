@@ -1,0 +1,223 @@
+package tlscore
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+
+	"tlscore.example/tlscore/internal/wire"
+)
+
+// What the authentication of clients has in common: in the handshake of both
+// versions, and after it.
+
+// clientAuth says what a server does about the certificate of a client. Without a
+// policy for the handshake there is one still for what Machine.RequestClientCertificate
+// asks for: a chain is verified if there is something to verify it against.
+func (c *Config) clientAuth() tls.ClientAuthType {
+	switch {
+	case c.ClientAuth != tls.NoClientCert:
+		return c.ClientAuth
+	case c.ClientCAs != nil:
+		return tls.VerifyClientCertIfGiven
+	}
+	return tls.RequestClientCert
+}
+
+// requiresClientCert reports whether a client without a certificate is refused.
+func (c *Config) requiresClientCert() bool {
+	return c.ClientAuth == tls.RequireAnyClientCert || c.ClientAuth == tls.RequireAndVerifyClientCert
+}
+
+// checkNoClientCert judges a client that shows no certificate.
+//
+//	"If the client does not send any certificates (i.e., it sends an empty
+//	Certificate message), the server MAY at its discretion either continue
+//	the handshake without client authentication or abort the handshake with a
+//	"certificate_required" alert."
+//
+// https://www.rfc-editor.org/rfc/rfc8446#section-4.4.2.4
+func (c *Config) checkNoClientCert() error {
+	if c.requiresClientCert() {
+		return violation(ReasonCertificateRequired)
+	}
+	return nil
+}
+
+// newClientCertificateTask asks the application for a client's certificate.
+func (m *Machine) newClientCertificateTask(info *tls.CertificateRequestInfo) *Task {
+	ask := m.cfg.GetClientCertificate
+	return &Task{kind: TaskChooseCertificate, request: info, run: func(t *Task) error {
+		if ask == nil {
+			t.configured = true
+			return nil
+		}
+		return call(ReasonCallbackFailed, func() (err error) {
+			t.certificate, err = ask(info)
+			return err
+		})
+	}}
+}
+
+// clientCredential finds what a client authenticates with, now that the
+// application had its say, or nothing.
+//
+//	"If the server requests client authentication but no suitable certificate
+//	is available, the client MUST send a Certificate message containing no
+//	certificates"
+//
+// https://www.rfc-editor.org/rfc/rfc8446#section-4.4.2
+//
+// What the application has chosen is shown whoever has issued it, and is its
+// failure when it cannot be used.
+func (m *Machine) clientCredential(t *Task, q *credentialRequest) (*credential, *scheme, error) {
+	if t.configured {
+		q.authoritiesRequire = true
+		c, s, err := q.choose(m.d.certs)
+		if err != nil {
+			return nil, nil, nil
+		}
+		return c, s, nil
+	}
+	if t.certificate == nil || len(t.certificate.Certificate) == 0 {
+		return nil, nil, nil
+	}
+	var c *credential
+	if err := call(ReasonCallbackFailed, func() (err error) {
+		c, err = newCredential(t.certificate)
+		return err
+	}); err != nil {
+		return nil, nil, err
+	}
+	q.authorities = nil
+	return q.choose([]*credential{c})
+}
+
+// certificateRequest is what a server of TLS 1.3 asks of a client's certificate, in
+// memory of our own.
+type certificateRequest struct {
+	context     []byte
+	schemes     []wire.SignatureScheme
+	schemesCert []wire.SignatureScheme
+	authorities [][]byte
+}
+
+// parseCertificateRequest judges a CertificateRequest by itself. oid_filters are
+// about extensions that a client recognizes, and this one recognizes none: who
+// chooses the certificate may.
+func parseCertificateRequest(msg []byte) (*certificateRequest, error) {
+	var req wire.CertificateRequest
+	if err := req.Parse(msg[wire.HeaderLen:]); err != nil {
+		return nil, malformed(err)
+	}
+	// "The "signature_algorithms" extension MUST be specified"
+	// https://www.rfc-editor.org/rfc/rfc8446#section-4.3.2
+	if !req.Has(wire.ExtSignatureAlgorithms) {
+		return nil, violationf(ReasonMissingExtension, "%s in CertificateRequest", wire.ExtSignatureAlgorithms)
+	}
+	q := &certificateRequest{
+		context: bytes.Clone(req.RequestContext),
+		schemes: req.SignatureAlgorithms,
+		// "If no "signature_algorithms_cert" extension is present, then the
+		// "signature_algorithms" extension also applies to signatures appearing
+		// in certificates."
+		// https://www.rfc-editor.org/rfc/rfc8446#section-4.2.3
+		schemesCert: req.SignatureAlgorithms,
+	}
+	if req.Has(wire.ExtSignatureAlgorithmsCert) {
+		q.schemesCert = req.SignatureAlgorithmsCert
+	}
+	for _, name := range req.CertificateAuthorities {
+		q.authorities = append(q.authorities, bytes.Clone(name))
+	}
+	return q, nil
+}
+
+// info is the form that the callbacks of crypto/tls know.
+func (q *certificateRequest) info() *tls.CertificateRequestInfo {
+	info := &tls.CertificateRequestInfo{
+		SignatureSchemes: convert[tls.SignatureScheme](q.schemes),
+		Version:          tls.VersionTLS13,
+	}
+	for _, name := range q.authorities {
+		info.AcceptableCAs = append(info.AcceptableCAs, bytes.Clone(name))
+	}
+	return info
+}
+
+// credential is clientCredential for this request.
+func (q *certificateRequest) credential(m *Machine, t *Task) (*credential, *scheme, error) {
+	return m.clientCredential(t, &credentialRequest{
+		version:     tls.VersionTLS13,
+		schemes:     commonSchemes(m.d.schemes, q.schemes),
+		schemesCert: q.schemesCert,
+		authorities: q.authorities,
+	})
+}
+
+// message returns the Certificate that answers the request: that of the
+// credential, or without one an empty one.
+//
+//	"If this message is in response to a CertificateRequest, the value of
+//	certificate_request_context in that message."
+//
+// https://www.rfc-editor.org/rfc/rfc8446#section-4.4.2
+func (q *certificateRequest) message(c *credential) *wire.Certificate {
+	msg := new(wire.Certificate)
+	if c != nil {
+		msg = c.message()
+	}
+	msg.RequestContext = q.context
+	return msg
+}
+
+// certificateRequest asks a client for a certificate.
+func (d *derived) certificateRequest(context []byte) *wire.CertificateRequest {
+	req := &wire.CertificateRequest{
+		RequestContext:          context,
+		SignatureAlgorithms:     convert[wire.SignatureScheme](d.algorithms),
+		SignatureAlgorithmsCert: convert[wire.SignatureScheme](d.algorithmsCert),
+		CertificateAuthorities:  d.authorities,
+		Extensions:              []wire.Extension{{Type: wire.ExtSignatureAlgorithms}},
+	}
+	if d.algorithmsCert != nil {
+		req.Extensions = append(req.Extensions, wire.Extension{Type: wire.ExtSignatureAlgorithmsCert})
+	}
+	if len(d.authorities) > 0 {
+		req.Extensions = append(req.Extensions, wire.Extension{Type: wire.ExtCertificateAuthorities})
+	}
+	return req
+}
+
+// clientChain takes the certificates that a client answers a request with, which
+// may be none.
+func (m *Machine) clientChain(msg, context []byte) (chain []*x509.Certificate, raw [][]byte, err error) {
+	var cert wire.Certificate
+	if err := cert.Parse(msg[wire.HeaderLen:]); err != nil {
+		return nil, nil, malformed(err)
+	}
+	// "If this message is in response to a CertificateRequest, the value of
+	// certificate_request_context in that message."
+	// https://www.rfc-editor.org/rfc/rfc8446#section-4.4.2
+	if !bytes.Equal(cert.RequestContext, context) {
+		return nil, nil, violation(ReasonCertificateContext)
+	}
+	if len(cert.Entries) == 0 {
+		return nil, nil, m.cfg.checkNoClientCert()
+	}
+	for i := range cert.Entries {
+		// "Extensions in the Certificate message from the client MUST correspond to
+		// extensions in the CertificateRequest message from the server."
+		// https://www.rfc-editor.org/rfc/rfc8446#section-4.4.2
+		//
+		// Our requests have none that a certificate could answer.
+		if list := cert.Entries[i].Extensions; len(list) > 0 {
+			return nil, nil, violationf(ReasonUnsolicitedExtension, "%s", list[0].Type)
+		}
+		raw = append(raw, bytes.Clone(cert.Entries[i].Data)) // x509 keeps what it parses
+	}
+	if chain, err = parseChain(raw); err != nil {
+		return nil, nil, err
+	}
+	return chain, raw, checkLeaf(tls.VersionTLS13, chain[0])
+}

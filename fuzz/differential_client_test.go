@@ -33,7 +33,7 @@ func clientPair(t *testing.T, config, first, second []byte) *difference {
 	cryptotest.SetGlobalRandom(t, 1)
 	m, err := tlscore.NewClient(&tlscore.Config{
 		Rand: rand.NewChaCha8([32]byte{1}), Time: tlstest.Clock, RootCAs: roots(), ServerName: "localhost",
-		CurvePreferences: groups, KeyShares: sharesOfStd(groups),
+		CurvePreferences: groups, KeyShares: sharesOfStd(groups), MinVersion: tls.VersionTLS13,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -70,7 +70,7 @@ func (d *deal) std(client bool) *tls.Config {
 
 func (d *deal) ours(client bool) *tlscore.Config {
 	c := &tlscore.Config{
-		Time: tlstest.Clock, CipherSuites: d.suite,
+		Time: tlstest.Clock, MinVersion: tls.VersionTLS13, CipherSuites: d.suite,
 		CurvePreferences: d.serverGroups, NextProtos: d.serverALPN, Certificates: d.certificates,
 	}
 	if client {

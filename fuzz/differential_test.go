@@ -267,7 +267,7 @@ func serverPair(t *testing.T, config, first, second []byte) *difference {
 
 	cryptotest.SetGlobalRandom(t, 1)
 	m, err := tlscore.NewServer(&tlscore.Config{
-		Time: tlstest.Clock, Certificates: cert, CurvePreferences: groups, NextProtos: alpn,
+		Time: tlstest.Clock, MinVersion: tls.VersionTLS13, Certificates: cert, CurvePreferences: groups, NextProtos: alpn,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -46,7 +46,8 @@ func runConnect(args []string, std stdio) error {
 	if err != nil {
 		return err
 	}
-	if err := versions.check(); err != nil {
+	var cfg tlscore.Config
+	if err := versions.set(&cfg); err != nil {
 		return err
 	}
 	if len(rest) == 0 {
@@ -62,7 +63,7 @@ func runConnect(args []string, std stdio) error {
 	if *name == "" {
 		*name = host
 	}
-	c := &client{std: std, quiet: *quiet, insecure: *insecure}
+	c := &client{std: std, quiet: *quiet, insecure: *insecure, cfg: &cfg}
 	if err := c.configure(*name, *caFile, splitList(*alpn)); err != nil {
 		return err
 	}
@@ -88,12 +89,10 @@ type client struct {
 }
 
 func (c *client) configure(name, caFile string, alpn []string) error {
-	c.cfg = &tlscore.Config{
-		ServerName:         name,
-		InsecureSkipVerify: c.insecure,
-		NextProtos:         alpn,
-		Trace:              c.trace,
-	}
+	c.cfg.ServerName = name
+	c.cfg.InsecureSkipVerify = c.insecure
+	c.cfg.NextProtos = alpn
+	c.cfg.Trace = c.trace
 	if caFile != "" {
 		pem, err := os.ReadFile(caFile)
 		if err != nil {

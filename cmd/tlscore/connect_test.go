@@ -88,7 +88,7 @@ func TestConnectFails(t *testing.T) {
 		{"unknown authority", []string{addr}, []string{"not verified", "fault: the server's", "alert: sent unknown_ca (48)", "CN=localhost"}, ""},
 		{"wrong name", []string{addr, "-ca", ca, "-servername", "else.example"}, []string{"another name", "alert: sent bad_certificate (42)"}, ""},
 		{"no protocol", []string{addr, "-insecure", "-alpn", "x"}, []string{"gave up", "alert: received no_application_protocol (120)"}, ""},
-		{"TLS 1.2", []string{old, "-insecure"}, []string{"alert: received protocol_version (70)"}, ""},
+		{"TLS 1.2", []string{old, "-insecure", "-min", "1.3"}, []string{"alert: received protocol_version (70)"}, ""},
 		{"truncated", []string{cut, "-ca", cutCA}, []string{"without close_notify: data may be missing"}, "half a mess"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -89,12 +89,13 @@ func TestServeOpenSSL(t *testing.T) {
 			out, _ = sClient(t, addr, "-tls1_3", "-groups", "X448:"+group)
 			contains(t, out, "key exchange       "+name+"\n", "HelloRetryRequest  yes")
 		}
-		for range 10 {
-			out, err := sClient(t, addr, "-tls1_2")
-			contains(t, out, "alert protocol version", "SSL alert number 70")
-			if err == nil {
-				t.Error("TLS 1.2 was not refused")
-			}
+		for suite, name := range map[string]string{
+			"ECDHE-ECDSA-AES128-GCM-SHA256": "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+			"ECDHE-ECDSA-AES256-GCM-SHA384": "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+			"ECDHE-ECDSA-CHACHA20-POLY1305": "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+		} {
+			out, _ := sClient(t, addr, "-tls1_2", "-cipher", suite)
+			contains(t, out, "HTTP/1.1 200 OK", "TLS 1.2", name)
 		}
 		out, _ := sClient(t, addr, "-tls1_3", "-groups", "X448")
 		contains(t, out, "SSL alert number 40")
@@ -148,10 +149,12 @@ func TestServeGnuTLS(t *testing.T) {
 				t.Errorf("%q: %v", change, err)
 			}
 		}
-		out, err := cli(t, addr, "NORMAL:-VERS-ALL:+VERS-TLS1.2")
-		contains(t, out, "[70]")
-		if err == nil {
-			t.Error("TLS 1.2 was not refused")
+		for _, change := range []string{"", ":-CIPHER-ALL:+AES-128-GCM", ":-CIPHER-ALL:+CHACHA20-POLY1305", ":-GROUP-ALL:+GROUP-SECP384R1:+GROUP-SECP256R1"} {
+			out, err := cli(t, addr, "NORMAL:-VERS-ALL:+VERS-TLS1.2"+change)
+			contains(t, out, "HTTP/1.1 200 OK", "TLS 1.2")
+			if err != nil {
+				t.Errorf("TLS 1.2 %q: %v", change, err)
+			}
 		}
 	})
 }
@@ -169,10 +172,10 @@ func TestServeCurl(t *testing.T) {
 			t.Errorf("%v, %q", err, out)
 		}
 		out, err = output(t, "", curl, "-sSk", "--tls-max", "1.2", "https://"+addr+"/")
-		if err == nil {
-			t.Error("TLS 1.2 was not refused")
+		contains(t, out, "TLS 1.2", "This is tlscore")
+		if err != nil {
+			t.Errorf("%v:\n%s", err, out)
 		}
-		contains(t, out, "protocol version")
 		out, _ = output(t, "", curl, "-sSi", "http://"+addr+"/")
 		contains(t, out, "HTTP/1.0 400 Bad Request")
 		out, _ = output(t, "", curl, "-sSki", "-d", strings.Repeat("x", 100000), "https://"+addr+"/")
@@ -195,9 +198,13 @@ func TestServeCryptoTLS(t *testing.T) {
 			contains(t, body, "key exchange       "+group.String()+"\n")
 			conn.Close()
 		}
+		conn := tls.Client(dial(t, addr), &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12})
+		_, body := exchange(t, conn, bufio.NewReader(conn), getPage)
+		contains(t, body, "TLS 1.2")
+		conn.Close()
 		for range 100 {
 			conn := dial(t, addr)
-			err := tls.Client(conn, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12}).Handshake()
+			err := tls.Client(conn, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS11}).Handshake()
 			if err == nil || !strings.Contains(err.Error(), "protocol version") {
 				t.Fatal(err)
 			}
@@ -284,10 +291,15 @@ func TestConnectOpenSSL(t *testing.T) {
 	}
 	t.Run("TLS 1.2", func(t *testing.T) {
 		_, addr, _ := sServer(t, "-tls1_2")
-		out, err := runConnectTo(t, "", addr, "-insecure")
+		out, err := runConnectTo(t, "", addr, "-insecure", "-min", "1.3")
 		contains(t, out, "alert: received protocol_version (70)")
 		if err == nil {
 			t.Error("TLS 1.2 was accepted")
+		}
+		out, err = runConnectTo(t, "", addr, "-insecure")
+		contains(t, out, "TLS 1.2, TLS_ECDHE_", "event HandshakeDone")
+		if err != nil {
+			t.Errorf("%v\n%s", err, out)
 		}
 	})
 }
@@ -353,10 +365,15 @@ func TestConnectGnuTLS(t *testing.T) {
 	}
 	t.Run("TLS 1.2", func(t *testing.T) {
 		// The cipher suites are looked at first, and none is of TLS 1.2.
-		out, err := runConnectTo(t, "", serv(t, "NORMAL:-VERS-ALL:+VERS-TLS1.2"), "-insecure")
+		out, err := runConnectTo(t, "", serv(t, "NORMAL:-VERS-ALL:+VERS-TLS1.2"), "-insecure", "-min", "1.3")
 		contains(t, out, "alert: received handshake_failure (40)")
 		if err == nil {
 			t.Error("TLS 1.2 was accepted")
+		}
+		out, err = runConnectTo(t, "it comes back\n", serv(t, "NORMAL:-VERS-ALL:+VERS-TLS1.2"), "-insecure")
+		contains(t, out, "TLS 1.2, TLS_ECDHE_", "it comes back\n", "event Closed")
+		if err != nil {
+			t.Errorf("%v\n%s", err, out)
 		}
 	})
 }

@@ -6,6 +6,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
@@ -14,6 +15,8 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+
+	"tlscore.example/tlscore"
 )
 
 const usageText = `tlscore is TLS 1.3 without the I/O. This command shows it at work.
@@ -143,21 +146,25 @@ func (f *flags) parse(args []string, positional int, std stdio) ([]string, error
 type versionFlags struct{ min, max string }
 
 func (v *versionFlags) add(fs *flags) {
-	fs.StringVar(&v.min, "min", "1.3", "the lowest TLS `version`: 1.3 (1.2 is planned, but not there yet)")
-	fs.StringVar(&v.max, "max", "1.3", "the highest TLS `version`: 1.3 (1.2 is planned, but not there yet)")
+	fs.StringVar(&v.min, "min", "1.2", "the lowest TLS `version`: 1.2 or 1.3")
+	fs.StringVar(&v.max, "max", "1.3", "the highest TLS `version`: 1.2 or 1.3")
 }
 
-// check refuses what the library cannot do.
-func (v *versionFlags) check() error {
-	for _, f := range []struct{ name, value string }{{"-min", v.min}, {"-max", v.max}} {
+// set tells a config, and refuses what the library cannot do.
+func (v *versionFlags) set(cfg *tlscore.Config) error {
+	for _, f := range []struct {
+		name, value string
+		version     *uint16
+	}{{"-min", v.min, &cfg.MinVersion}, {"-max", v.max, &cfg.MaxVersion}} {
 		switch f.value {
 		case "1.3":
+			*f.version = tls.VersionTLS13
 		case "1.2":
-			return usagef("%s 1.2: TLS 1.2 is not there yet, only 1.3 is", f.name)
+			*f.version = tls.VersionTLS12
 		case "1.0", "1.1":
 			return usagef("%s %s: TLS 1.0 and 1.1 are not supported and never will be (RFC 8996)", f.name, f.value)
 		default:
-			return usagef("%s %q is no TLS version: say 1.3", f.name, f.value)
+			return usagef("%s %q is no TLS version: say 1.2 or 1.3", f.name, f.value)
 		}
 	}
 	return nil

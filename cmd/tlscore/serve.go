@@ -64,30 +64,27 @@ func runServe(args []string, std stdio) error {
 	if _, err := fs.parse(args, 0, std); err != nil {
 		return err
 	}
-	if err := versions.check(); err != nil {
+	var cfg tlscore.Config
+	if err := versions.set(&cfg); err != nil {
 		return err
 	}
 	if s.limits.handshake <= 0 || s.limits.idle <= 0 {
 		return usagef("a timeout has to be longer than nothing")
 	}
 	s.acceptor, s.verbose = *acceptor, *verbose
-	if err := s.configure(*certFile, *keyFile, splitList(*alpn)); err != nil {
+	if err := s.configure(&cfg, *certFile, *keyFile, splitList(*alpn)); err != nil {
 		return err
 	}
 	return s.listenAndServe(*addr)
 }
 
-func (s *server) configure(certFile, keyFile string, alpn []string) error {
+func (s *server) configure(cfg *tlscore.Config, certFile, keyFile string, alpn []string) error {
 	cert, err := serverCertificate(certFile, keyFile)
 	if err != nil {
 		return err
 	}
-	cfg := &tlscore.Config{
-		Certificates: []tls.Certificate{*cert},
-		NextProtos:   alpn,
-		MinVersion:   tls.VersionTLS13,
-		MaxVersion:   tls.VersionTLS13,
-	}
+	cfg.Certificates = []tls.Certificate{*cert}
+	cfg.NextProtos = alpn
 	if _, err := tlscore.NewServer(cfg); err != nil {
 		return usagef("%v", err)
 	}

@@ -32,6 +32,7 @@ type testServer struct {
 // variant is a way to run a server. All of them look the same from outside.
 type variant struct {
 	acceptor, goroutines bool
+	min                  uint16 // the lowest version; 0 for the default
 }
 
 func (v variant) String() string {
@@ -47,7 +48,12 @@ func (v variant) String() string {
 
 // everyWay runs a test against all variants.
 func everyWay(t *testing.T, limits timeLimits, test func(*testing.T, *testServer)) {
-	for _, v := range []variant{{false, false}, {true, false}, {false, true}, {true, true}} {
+	everyWayFrom(t, 0, limits, test)
+}
+
+// everyWayFrom is everyWay with a lowest version.
+func everyWayFrom(t *testing.T, min uint16, limits timeLimits, test func(*testing.T, *testServer)) {
+	for _, v := range []variant{{false, false, min}, {true, false, min}, {false, true, min}, {true, true, min}} {
 		t.Run(v.String(), func(t *testing.T) {
 			t.Parallel()
 			test(t, startServer(t, v, limits))
@@ -59,7 +65,7 @@ func startServer(t *testing.T, v variant, limits timeLimits) *testServer {
 	t.Helper()
 	log := new(buffer)
 	s := &server{std: stdio{nil, io.Discard, log}, limits: limits, acceptor: v.acceptor, verbose: true}
-	if err := s.configure("", "", []string{"http/1.1"}); err != nil {
+	if err := s.configure(&tlscore.Config{MinVersion: v.min}, "", "", []string{"http/1.1"}); err != nil {
 		t.Fatal(err)
 	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -243,10 +249,10 @@ func TestServeNotTLS(t *testing.T) {
 	})
 }
 
-// A client that has only TLS 1.2 gets the alert protocol_version, every time,
-// and however much it sends.
+// A client that has only TLS 1.2 gets the alert protocol_version of a server that has
+// only TLS 1.3, every time, and however much it sends.
 func TestServeOldClient(t *testing.T) {
-	everyWay(t, defaultTimeLimits, func(t *testing.T, s *testServer) {
+	everyWayFrom(t, tls.VersionTLS13, defaultTimeLimits, func(t *testing.T, s *testServer) {
 		for i := range 100 {
 			conn := dial(t, s.addr)
 			err := tls.Client(conn, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12}).Handshake()

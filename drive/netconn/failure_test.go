@@ -40,7 +40,7 @@ func TestVersionMismatch(t *testing.T) {
 				s := way.server(b)
 				done := async(s.Handshake)
 				cfg := stdClientConfig()
-				cfg.MaxVersion = tls.VersionTLS12
+				cfg.MinVersion, cfg.MaxVersion = tls.VersionTLS11, tls.VersionTLS11
 				err := tls.Client(a, cfg).Handshake()
 				if err == nil || err.Error() != "remote error: tls: protocol version not supported" {
 					t.Fatalf("client: %v", err)

@@ -118,6 +118,16 @@ func (r *rig) resumeServer(change ...func(*Config)) *rig {
 	return next
 }
 
+// encryptedExtensions are those that the server has sent.
+func (r *rig) encryptedExtensions() *wire.EncryptedExtensions {
+	r.Helper()
+	ee := new(wire.EncryptedExtensions)
+	if err := ee.Parse(r.p.Message(wire.TypeEncryptedExtensions)); err != nil {
+		r.Fatal(err)
+	}
+	return ee
+}
+
 func newResumedServer(t *testing.T, change ...func(*Config)) *rig {
 	t.Helper()
 	return newFullServer(t, change...).resumeServer()
@@ -530,6 +540,14 @@ func TestServerResumes(t *testing.T) {
 					}
 					if next.p.Message(wire.TypeCertificate) != nil || next.p.Message(wire.TypeCertificateVerify) != nil {
 						t.Error("the server has shown a certificate")
+					}
+					// "When resuming a session, the server MUST NOT include a
+					// server_name extension in the server hello." RFC 6066, Section 3.
+					if ee := next.encryptedExtensions(); ee.Has(wire.ExtServerName) {
+						t.Error("server_name in a resumption")
+					}
+					if ee := first.encryptedExtensions(); ee.Has(wire.ExtServerName) == first.m.conn.DidResume {
+						t.Error("server_name is not answered in a full handshake")
 					}
 					if len(next.p.Tickets) != 1 {
 						t.Errorf("%d tickets after a resumption", len(next.p.Tickets))

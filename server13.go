@@ -584,9 +584,11 @@ func (m *Machine) installClientKey() error {
 func (m *Machine) encryptedExtensions() *wire.EncryptedExtensions {
 	s := m.server
 	ee := &wire.EncryptedExtensions{ALPN: s.protocol}
-	if s.serverName != "" {
+	if s.serverName != "" && s.resumed == nil {
 		// "In this event, the server SHALL include an extension of type
-		// "server_name" in the (extended) server hello." RFC 6066, Section 3.
+		// "server_name" in the (extended) server hello." And: "When resuming a
+		// session, the server MUST NOT include a server_name extension in the
+		// server hello." RFC 6066, Section 3.
 		ee.Extensions = append(ee.Extensions, wire.Extension{Type: wire.ExtServerName})
 	}
 	if s.protocol != nil {

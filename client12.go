@@ -55,6 +55,14 @@ var clientRules12 = ruleTable{
 // clientServerHello12 takes the choice of a server that speaks TLS 1.2.
 func clientServerHello12(m *Machine, msg []byte, hello *wire.ServerHello) (State, error) {
 	c := m.client
+	// One that was dropped as that of TLS 1.3 came before its time in TLS 1.2.
+	//
+	// "If a TLS implementation receives an unexpected record type, it MUST send
+	// an unexpected_message alert."
+	// https://www.rfc-editor.org/rfc/rfc5246#section-6
+	if m.in.changeCipherSpecs > 0 {
+		return 0, violation(ReasonUnexpectedRecord)
+	}
 	// A client that has sent early data has to fail when the server chooses an older
 	// version, which cannot have understood it.
 	//

@@ -120,16 +120,116 @@ RequestClientCert       Econn Econn Econn Econn Econn Econn Econn Econn =     Ea
 CloseWrite              cn    cn    cn    cn    =     =     =     =     =     =     =     =     =     =     =
 `
 
+// The same of TLS 1.2, from when the version is agreed on.
+
+const clientGrid12 = `
+                        Cert  Stat  SKE   Req   Done  CCS   Fin   Conn  Closed Failed Released
+HelloRequest            um    um    um    um    um    um    um    rn    -      -      -
+ClientHello             um    um    um    um    um    um    um    um    -      -      -
+ServerHello             um    um    um    um    um    um    um    um    -      -      -
+HelloRetryRequest       um    um    um    um    um    um    um    um    -      -      -
+NewSessionTicket        um    um    um    um    um    um    um    um    -      -      -
+EndOfEarlyData          um    um    um    um    um    um    um    um    -      -      -
+EncryptedExtensions     um    um    um    um    um    um    um    um    -      -      -
+Certificate             SKE   um    um    um    um    um    um    um    -      -      -
+ServerKeyExchange       um    Req   Req   um    um    um    um    um    -      -      -
+CertificateRequest      um    um    um    Done  um    um    um    um    -      -      -
+ServerHelloDone         um    um    um    CCS   CCS   um    um    um    -      -      -
+CertificateVerify       um    um    um    um    um    um    um    um    -      -      -
+ClientKeyExchange       um    um    um    um    um    um    um    um    -      -      -
+Finished                um    um    um    um    um    um    Conn  um    -      -      -
+CertificateStatus       um    SKE   um    um    um    um    um    um    -      -      -
+KeyUpdate               um    um    um    um    um    um    um    um    -      -      -
+KeyUpdate(requested)    um    um    um    um    um    um    um    um    -      -      -
+MessageHash             um    um    um    um    um    um    um    um    -      -      -
+other-messages          um    um    um    um    um    um    um    um    -      -      -
+ccs                     ur    ur    ur    ur    ur    Fin   ur    ur    -      -      -
+protected-ccs           -     -     -     -     -     -     bc    bc    -      -      -
+data                    ur    ur    ur    ur    ur    ur    ur    =     -      -      -
+empty-data              ur    ur    ur    ur    ur    ur    ur    =     -      -      -
+unknown-record          ur    ur    ur    ur    ur    ur    ur    ur    -      -      -
+plaintext-message       um    um    um    um    um    um    bm    bm    -      -      -
+plaintext-alert         alert alert alert alert alert alert bm    bm    -      -      -
+alert(fatal)            alert alert alert alert alert alert alert alert -      -      -
+alert(close_notify)     alert alert alert alert alert alert alert Closed -     -      -
+alert(user_canceled)    =     =     =     =     =     =     =     =     -      -      -
+alert(warning)          =     =     =     =     =     =     =     =     -      -      -
+eof                     tc    tc    tc    tc    tc    tc    tc    Closed -     -      -
+eof-in-record           tc    tc    tc    tc    tc    tc    tc    Closed -     -      -
+Step                    =     =     =     =     =     =     =     =     =      =      =
+Accept                  Ewait Ewait Ewait Ewait Ewait Ewait Ewait Ewait Ewait  Efail  Erel
+Reject                  rj    rj    rj    rj    rj    rj    rj    rj    rj     Efail  Erel
+Reject(close_notify)    Eclos Eclos Eclos Eclos Eclos Eclos Eclos Eclos Eclos  Efail  Erel
+Write                   Enot  Enot  Enot  Enot  Enot  Enot  Enot  =     =      Esame  Erel
+AppendSealed            Enot  Enot  Enot  Enot  Enot  Enot  Enot  =     =      Esame  Erel
+call-KeyUpdate          Enot  Enot  Enot  Enot  Enot  Enot  Enot  Ever  Ever   Esame  Erel
+WriteEarly              Eearl Eearl Eearl Eearl Eearl Eearl Eearl Eearl Eearl  Esame  Erel
+SendTicket              Etick Etick Etick Etick Etick Etick Etick Etick Etick  Efail  Erel
+RequestClientCert       Epost Epost Epost Epost Epost Epost Epost Epost Epost  Efail  Erel
+CloseWrite              cn    cn    cn    cn    cn    cn    cn    =     =      =      =
+`
+
+const serverGrid12 = `
+                        CKE   CCS   Fin   Conn  Closed Failed Released
+HelloRequest            um    um    um    um    -      -      -
+ClientHello             um    um    um    rn    -      -      -
+ClientHello(no-share)   um    um    um    rn    -      -      -
+ServerHello             um    um    um    um    -      -      -
+HelloRetryRequest       um    um    um    um    -      -      -
+NewSessionTicket        um    um    um    um    -      -      -
+EndOfEarlyData          um    um    um    um    -      -      -
+EncryptedExtensions     um    um    um    um    -      -      -
+Certificate             um    um    um    um    -      -      -
+ServerKeyExchange       um    um    um    um    -      -      -
+CertificateRequest      um    um    um    um    -      -      -
+ServerHelloDone         um    um    um    um    -      -      -
+CertificateVerify       um    um    um    um    -      -      -
+ClientKeyExchange       CCS   um    um    um    -      -      -
+Finished                um    um    Conn  um    -      -      -
+CertificateStatus       um    um    um    um    -      -      -
+KeyUpdate               um    um    um    um    -      -      -
+KeyUpdate(requested)    um    um    um    um    -      -      -
+MessageHash             um    um    um    um    -      -      -
+other-messages          um    um    um    um    -      -      -
+ccs                     ur    Fin   ur    ur    -      -      -
+protected-ccs           -     -     bc    bc    -      -      -
+data                    ur    ur    ur    =     -      -      -
+empty-data              ur    ur    ur    =     -      -      -
+unknown-record          ur    ur    ur    ur    -      -      -
+plaintext-message       um    um    bm    bm    -      -      -
+plaintext-alert         alert alert bm    bm    -      -      -
+alert(fatal)            alert alert alert alert -      -      -
+alert(close_notify)     alert alert alert Closed -     -      -
+alert(user_canceled)    =     =     =     =     -      -      -
+alert(warning)          =     =     =     =     -      -      -
+eof                     tc    tc    tc    Closed -     -      -
+eof-in-record           tc    tc    tc    Closed -     -      -
+Step                    =     =     =     =     =      =      =
+Accept                  Ewait Ewait Ewait Ewait Ewait  Efail  Erel
+Reject                  rj    rj    rj    rj    rj     Efail  Erel
+Reject(close_notify)    Eclos Eclos Eclos Eclos Eclos  Efail  Erel
+Write                   Enot  Enot  Enot  =     =      Esame  Erel
+AppendSealed            Enot  Enot  Enot  =     =      Esame  Erel
+call-KeyUpdate          Enot  Enot  Enot  Ever  Ever   Esame  Erel
+WriteEarly              Eearl Eearl Eearl Eearl Eearl  Esame  Erel
+SendTicket              Etick Etick Etick Etick Etick  Efail  Erel
+RequestClientCert       Epost Epost Epost Epost Epost  Efail  Erel
+CloseWrite              cn    cn    cn    =     =      =      =
+`
+
 // gridReasons is the legend of the failures.
 var gridReasons = map[Reason]string{
-	ReasonUnexpectedMessage: "um",
-	ReasonUnexpectedRecord:  "ur",
-	ReasonNotTLS:            "nt",
-	ReasonSessionIDMismatch: "id", // a ServerHello made without the ClientHello
-	ReasonMissingKeyShare:   "ks",
-	ReasonTransportClosed:   "tc",
-	ReasonRejected:          "rj",
-	ReasonCanceled:          "cn",
+	ReasonUnexpectedMessage:   "um",
+	ReasonUnexpectedRecord:    "ur",
+	ReasonNotTLS:              "nt",
+	ReasonSessionIDMismatch:   "id", // a ServerHello made without the ClientHello
+	ReasonMissingKeyShare:     "ks",
+	ReasonTransportClosed:     "tc",
+	ReasonRejected:            "rj",
+	ReasonCanceled:            "cn",
+	ReasonRenegotiation:       "rn",
+	ReasonBadRecordMAC:        "bm",
+	ReasonBadChangeCipherSpec: "bc",
 }
 
 var gridErrors = map[error]string{
@@ -141,6 +241,7 @@ var gridErrors = map[error]string{
 	ErrNoErrorAlert: "Eclos",
 	ErrNoEarlyData:  "Eearl",
 	ErrNoTickets:    "Etick",
+	ErrVersion:      "Ever",
 
 	ErrNotConnected:        "Econn",
 	ErrNoPostHandshakeAuth: "Epost",
@@ -194,6 +295,51 @@ var serverColumns = map[string]column{
 	"Released": serverColumn(StateReleased),
 }
 
+func clientColumn12(s State) column {
+	return column{s, func(t *testing.T) *rig { return newClientRig12(t).bring(s) }}
+}
+
+func serverColumn12(s State) column {
+	return column{s, func(t *testing.T) *rig { return newServerRig12(t).bring(s) }}
+}
+
+var clientColumns12 = map[string]column{
+	"Cert":     clientColumn12(StateWaitCertificate),
+	"Stat":     clientColumn12(StateWaitCertificateStatus),
+	"SKE":      clientColumn12(StateWaitServerKeyExchange),
+	"Req":      clientColumn12(StateWaitRequestOrHelloDone),
+	"Done":     clientColumn12(StateWaitServerHelloDone),
+	"CCS":      clientColumn12(StateWaitServerChangeCipherSpec),
+	"Fin":      clientColumn12(StateWaitServerFinished),
+	"Conn":     clientColumn12(StateConnected),
+	"Closed":   clientColumn12(StateClosed),
+	"Failed":   clientColumn12(StateFailed),
+	"Released": clientColumn12(StateReleased),
+}
+
+var serverColumns12 = map[string]column{
+	"CKE":      serverColumn12(StateWaitClientKeyExchange),
+	"CCS":      serverColumn12(StateWaitClientChangeCipherSpec),
+	"Fin":      serverColumn12(StateWaitClientFinished),
+	"Conn":     serverColumn12(StateConnected),
+	"Closed":   serverColumn12(StateClosed),
+	"Failed":   serverColumn12(StateFailed),
+	"Released": serverColumn12(StateReleased),
+}
+
+// columns are those of the machine's role, in the peer's version.
+func (r *rig) columns() map[string]column {
+	switch {
+	case r.tls12() && r.client:
+		return clientColumns12
+	case r.tls12():
+		return serverColumns12
+	case r.client:
+		return clientColumns
+	}
+	return serverColumns
+}
+
 // send is an input that the peer sends.
 func sends(f func(*rig)) func(*rig) string {
 	return func(r *rig) string {
@@ -204,6 +350,18 @@ func sends(f func(*rig)) func(*rig) string {
 
 func sendsMessage(build func(*tlstest.Peer) []byte) func(*rig) string {
 	return sends(func(r *rig) { r.p.Send(build(r.p)) })
+}
+
+// sendsMessage12 sends a message of TLS 1.2 from a peer that can build it, and else
+// an empty one of its type.
+func sendsMessage12(t wire.HandshakeType, build func(*tlstest.Peer) []byte) func(*rig) string {
+	return func(r *rig) string {
+		server := t == wire.TypeServerKeyExchange
+		if !r.tls12() || server != r.client {
+			return sendsType(t)(r)
+		}
+		return sendsMessage(build)(r)
+	}
 }
 
 func sendsType(t wire.HandshakeType) func(*rig) string {
@@ -242,18 +400,24 @@ var gridInputs = map[string]func(*rig) string{
 	"EndOfEarlyData":       sendsType(wire.TypeEndOfEarlyData),
 	"EncryptedExtensions":  sendsMessage((*tlstest.Peer).EncryptedExtensions),
 	"Certificate":          sendsMessage((*tlstest.Peer).CertificateMessage),
-	"ServerKeyExchange":    sendsType(wire.TypeServerKeyExchange),
+	"ServerKeyExchange":    sendsMessage12(wire.TypeServerKeyExchange, (*tlstest.Peer).ServerKeyExchange),
 	"CertificateRequest":   sendsMessage((*tlstest.Peer).CertificateRequest),
 	"ServerHelloDone":      sendsType(wire.TypeServerHelloDone),
 	"CertificateVerify":    sendsMessage(certificateVerifyOf),
-	"ClientKeyExchange":    sendsType(wire.TypeClientKeyExchange),
+	"ClientKeyExchange":    sendsMessage12(wire.TypeClientKeyExchange, (*tlstest.Peer).ClientKeyExchange),
 	"Finished":             sends(sendFinished),
-	"CertificateStatus":    sendsType(wire.TypeCertificateStatus),
+	"CertificateStatus":    sendsMessage(func(p *tlstest.Peer) []byte { return p.CertificateStatus([]byte("response")) }),
 	"KeyUpdate":            sends(func(r *rig) { r.p.SendRecord(record.TypeHandshake, r.p.KeyUpdate(0)) }),
 	"KeyUpdate(requested)": sends(func(r *rig) { r.p.SendRecord(record.TypeHandshake, r.p.KeyUpdate(1)) }),
 	"MessageHash":          sendsType(wire.TypeMessageHash),
 
-	"ccs": sends(func(r *rig) { r.p.SendCCS() }),
+	"ccs": sends(func(r *rig) {
+		if r.tls12() && r.p.Epoch() != tlstest.Plaintext {
+			r.p.SendPlain(record.TypeChangeCipherSpec, []byte{1})
+			return
+		}
+		r.p.SendCCS()
+	}),
 	"protected-ccs": sends(func(r *rig) {
 		if r.p.Epoch() != tlstest.Plaintext {
 			r.p.SendRecord(record.TypeChangeCipherSpec, []byte{1})
@@ -392,11 +556,7 @@ func (r *rig) outcome(before State) string {
 		r.wantFailed(reasonOf(r.m.Err()))
 		return gridReasons[reasonOf(r.m.Err())]
 	}
-	columns := clientColumns
-	if !r.client {
-		columns = serverColumns
-	}
-	for name, c := range columns {
+	for name, c := range r.columns() {
 		if c.state == now && !slices.Contains(variants, name) {
 			return name
 		}
@@ -432,6 +592,8 @@ type gridOf struct {
 var grids = []gridOf{
 	{"client", clientGrid, clientColumns, []ruleSet{rulesClientHello, rulesClient13}, clientTasks, []string{"ClientHello(no-share)"}},
 	{"server", serverGrid, serverColumns, []ruleSet{rulesServerHello, rulesServer13}, serverTasks, nil},
+	{"client12", clientGrid12, clientColumns12, []ruleSet{rulesClient12}, clientTasks12, []string{"ClientHello(no-share)"}},
+	{"server12", serverGrid12, serverColumns12, []ruleSet{rulesServer12}, serverTasks12, nil},
 }
 
 // rules returns the rules that the state has in the tables of the grid.
@@ -484,6 +646,34 @@ var serverTasks = map[State]func(*testing.T) *rig{
 	},
 	StateDecideEarlyData: func(t *testing.T) *rig {
 		return lifted(newEarlyServer, TaskDecideEarlyData)(t).tryBring(StateWaitEndOfEarlyData)
+	},
+}
+
+var clientTasks12 = map[State]func(*testing.T) *rig{
+	StateVerifyChain: func(t *testing.T) *rig {
+		return lifted(newClientRig12, TaskVerifyChain)(t).tryBring(StateWaitServerKeyExchange)
+	},
+	StateAgreeKey: func(t *testing.T) *rig {
+		r := lifted(newClientRig12, TaskKeyExchange)(t).tryBring(StateWaitServerHello)
+		r.done() // the shares of TLS 1.3
+		return r.tryBring(StateWaitServerChangeCipherSpec)
+	},
+}
+
+var serverTasks12 = map[State]func(*testing.T) *rig{
+	StateChooseCertificate: func(t *testing.T) *rig {
+		return lifted(newServerRig12, TaskChooseCertificate)(t).tryBring(StateWaitClientKeyExchange)
+	},
+	StateMakeKeyShare: func(t *testing.T) *rig {
+		return lifted(newServerRig12, TaskKeyExchange)(t).tryBring(StateWaitClientKeyExchange)
+	},
+	StateSign: func(t *testing.T) *rig {
+		return lifted(newServerRig12, TaskSign)(t).tryBring(StateWaitClientKeyExchange)
+	},
+	StateAgreeKey: func(t *testing.T) *rig {
+		r := lifted(newServerRig12, TaskKeyExchange)(t).tryBring(StateWaitClientKeyExchange)
+		r.done() // the server's share
+		return r.tryBring(StateWaitClientChangeCipherSpec)
 	},
 }
 
@@ -569,7 +759,7 @@ func testTaskState(t *testing.T, r *rig, row string, input func(*rig) string) {
 	case "RequestClientCert":
 		want = "Econn"
 		switch {
-		case r.client:
+		case r.client, r.tls12():
 			want = "Epost"
 		case !state.handshaking():
 			want = "Eauth"
@@ -725,7 +915,7 @@ var variants = []string{"ACH", "Ask"}
 
 // isAccepted reports whether a cell says that an input is taken.
 func isAccepted(cell string) bool {
-	return cell != "-" && cell[0] != 'E' && cell == strings.ToUpper(cell[:1])+cell[1:] || cell == "EE" || cell == "EOED"
+	return cell != "-" && cell[0] != 'E' && cell == strings.ToUpper(cell[:1])+cell[1:] || cell == "EE" || cell == "EOED" || cell == "rn"
 }
 
 // edge is a transition.
@@ -778,16 +968,13 @@ var walks = []func(*testing.T, map[edge]bool){
 	walkResumedAcceptor,
 	walkEarlyServer,
 	walkUnknownTickets,
-	walkVersion12,
 	walkAuthentication,
-}
-
-// walkVersion12 leads to TLS 1.2.
-func walkVersion12(t *testing.T, edges map[edge]bool) {
-	client, server := newPair(t, testClientConfig12(), testServerConfig12())
-	watch(client, edges)
-	watch(server, edges)
-	talk(t, client, server, 1<<20)
+	walk12(newClientRig12, StateConnected),
+	walk12(newClientRig12, StateWaitServerHelloDone),
+	walkStatus(true),
+	walkStatus(false),
+	walk12(newServerRig12, StateConnected),
+	walkAcceptor12,
 }
 
 // Every transition that a rule allows does happen.
@@ -797,9 +984,6 @@ func TestEveryEdge(t *testing.T) {
 		w(t, edges)
 	}
 	for set, table := range ruleTables {
-		if ruleSet(set) == rulesClient12 || ruleSet(set) == rulesServer12 {
-			continue // these have no grid yet
-		}
 		for s, rules := range table {
 			for _, r := range rules {
 				for to := range numStates {
@@ -851,9 +1035,51 @@ func walkAcceptor(via State) func(*testing.T, map[edge]bool) {
 	}
 }
 
+// walk12 is walk in TLS 1.2.
+func walk12(make func(*testing.T, ...func(*Config)) *rig, via State) func(*testing.T, map[edge]bool) {
+	return func(t *testing.T, edges map[edge]bool) {
+		r := make(t)
+		watch(r.m, edges)
+		r.bring(via).wantConnected()
+	}
+}
+
+// walkStatus is the way of a client whose server has announced a CertificateStatus,
+// and sends it, or leaves it out.
+func walkStatus(sent bool) func(*testing.T, map[edge]bool) {
+	return func(t *testing.T, edges map[edge]bool) {
+		r := newClientRig12(t)
+		watch(r.m, edges)
+		r.bring(StateWaitCertificateStatus)
+		if sent {
+			r.send(r.p.CertificateStatus([]byte("response")))
+			r.wantState(StateWaitServerKeyExchange)
+		} else {
+			r.send(r.p.ServerKeyExchange())
+			r.wantState(StateWaitRequestOrHelloDone)
+		}
+		r.wantConnected()
+	}
+}
+
+// walkAcceptor12 is the way of an acceptor whose client speaks TLS 1.2.
+func walkAcceptor12(t *testing.T, edges map[edge]bool) {
+	r := newAcceptorRig(t)
+	r.p, r.path = tlstest.NewPeer12(false), serverPath12
+	watch(r.m, edges)
+	r.send(r.p.ClientHello())
+	r.wantState(StateWaitAccept)
+	cfg := testServerConfig()
+	bothVersions(cfg)
+	if err := r.m.Accept(cfg); err != nil {
+		t.Fatal(err)
+	}
+	r.step(nil)
+	r.wantConnected()
+}
+
 func finishWalk(r *rig, edges map[edge]bool, via State) {
 	r.Helper()
-	path := r.path
 	watch(r.m, edges)
 	ccs := func() {
 		if s := r.m.State(); r.m.find(inputChangeCipherSpec) != nil {
@@ -862,7 +1088,7 @@ func finishWalk(r *rig, edges map[edge]bool, via State) {
 			r.wantState(s)
 		}
 	}
-	for _, step := range path {
+	for _, step := range r.path {
 		switch {
 		case via == StateWaitServerHelloRetry && r.m.State() == StateWaitServerHello:
 			r.p.Group = wire.GroupP256

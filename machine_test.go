@@ -300,7 +300,7 @@ func TestCancel(t *testing.T) {
 		}
 		r.wantFailed(ReasonCanceled)
 		checkCanceled(t, r.p.Alerts())
-		if last := r.p.Last(); last.Epoch != epochOf(s, true) {
+		if last := r.p.Last(); last.Epoch != r.epochOf(s) {
 			t.Errorf("%v: %v", s, last)
 		}
 	}

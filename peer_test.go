@@ -87,6 +87,27 @@ func serverRigOf(t *testing.T, cfg *Config) *rig {
 	return &rig{T: t, m: m, p: tlstest.NewPeer(false), path: serverPath}
 }
 
+// newClientRig12 returns a client that speaks both versions, with a peer that speaks
+// TLS 1.2 alone.
+func newClientRig12(t *testing.T, change ...func(*Config)) *rig {
+	t.Helper()
+	r := newClientRig(t, append([]func(*Config){bothVersions, withStapling}, change...)...)
+	r.p, r.path = tlstest.NewPeer12(true), clientPath12
+	return r
+}
+
+// newServerRig12 is newClientRig12 for a server.
+func newServerRig12(t *testing.T, change ...func(*Config)) *rig {
+	t.Helper()
+	r := newServerRig(t, append([]func(*Config){bothVersions}, change...)...)
+	r.p, r.path = tlstest.NewPeer12(false), serverPath12
+	return r
+}
+
+func withStapling(c *Config) { c.OCSPStapling = true }
+
+func bothVersions(c *Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS12, tls.VersionTLS13 }
+
 func newAcceptorRig(t *testing.T) *rig {
 	t.Helper()
 	m, err := NewAcceptor(Limits{})
@@ -162,6 +183,26 @@ var serverPath = []pathStep{
 	{StateConnected, func(r *rig) { r.send(r.p.Finished()) }},
 }
 
+var clientPath12 = []pathStep{
+	{StateWaitServerHello, func(r *rig) { r.step(nil) }},
+	{StateWaitCertificate, func(r *rig) { r.send(r.p.ServerHello()) }},
+	{StateWaitServerKeyExchange, func(r *rig) { r.send(r.p.CertificateMessage()) }},
+	{StateWaitRequestOrHelloDone, func(r *rig) { r.send(r.p.ServerKeyExchange()) }},
+	{StateWaitServerChangeCipherSpec, func(r *rig) { r.send(r.p.ServerHelloDone()) }},
+	{StateWaitServerFinished, func(r *rig) { r.p.SendCCS(); r.run() }},
+	{StateConnected, func(r *rig) { r.send(r.p.Finished()) }},
+}
+
+var serverPath12 = []pathStep{
+	{StateWaitClientKeyExchange, func(r *rig) { r.send(r.p.ClientHello()) }},
+	{StateWaitClientChangeCipherSpec, func(r *rig) { r.send(r.p.ClientKeyExchange()) }},
+	{StateWaitClientFinished, func(r *rig) { r.p.SendCCS(); r.run() }},
+	{StateConnected, func(r *rig) { r.send(r.p.Finished()) }},
+}
+
+// tls12 reports whether the peer speaks TLS 1.2.
+func (r *rig) tls12() bool { return r.p.Version == wire.VersionTLS12 }
+
 // bring brings the machine of the rig into a state, by way of those before it.
 func (r *rig) bring(s State) *rig {
 	r.Helper()
@@ -176,6 +217,9 @@ func (r *rig) bring(s State) *rig {
 func (r *rig) tryBring(s State) *rig {
 	r.Helper()
 	path := r.path
+	if r.tls12() && r.detour12(s) {
+		return r
+	}
 	switch s {
 	case StateClientStart, StateWaitClientHello:
 		return r
@@ -185,6 +229,9 @@ func (r *rig) tryBring(s State) *rig {
 		r.send(r.p.HelloRetryRequest())
 		return r
 	case StateWaitCertificate:
+		if r.tls12() {
+			break
+		}
 		r.bring(StateWaitCertificateOrRequest)
 		r.send(r.p.CertificateRequest())
 		return r
@@ -217,7 +264,13 @@ func (r *rig) tryBring(s State) *rig {
 	case StateWaitServerHelloRetry:
 		now = StateWaitServerHello
 	case StateWaitCertificate:
-		now = StateWaitCertificateOrRequest
+		if !r.tls12() {
+			now = StateWaitCertificateOrRequest
+		}
+	case StateWaitCertificateStatus:
+		now = StateWaitServerKeyExchange
+	case StateWaitServerHelloDone:
+		now = StateWaitRequestOrHelloDone
 	}
 	from := slices.IndexFunc(path, func(step pathStep) bool { return step.to == now })
 	for _, step := range path[from+1:] {
@@ -229,6 +282,28 @@ func (r *rig) tryBring(s State) *rig {
 		}
 	}
 	return r
+}
+
+// detour12 leads to the states of TLS 1.2 that are not on the path.
+func (r *rig) detour12(s State) bool {
+	r.Helper()
+	switch s {
+	case StateWaitCertificateStatus:
+		r.p.OnServerHello = announce(wire.ExtStatusRequest)
+		r.bring(StateWaitCertificate)
+		r.send(r.p.CertificateMessage())
+	case StateWaitServerHelloDone:
+		r.bring(StateWaitRequestOrHelloDone)
+		r.send(r.p.CertificateRequest())
+	default:
+		return false
+	}
+	return true
+}
+
+// announce is a hook that adds an empty extension.
+func announce(t wire.ExtensionType) func(*wire.ServerHello) {
+	return func(m *wire.ServerHello) { m.Extensions = append(m.Extensions, tlstest.Extensions(t)...) }
 }
 
 // reasonOf returns the reason of a failure, or reasonNone.

@@ -51,6 +51,42 @@ func serverAt(s State, do func(*rig), change ...func(*Config)) scenario {
 	}}
 }
 
+// clientAt12 is clientAt for a client whose server speaks TLS 1.2.
+func clientAt12(s State, do func(*rig), change ...func(*Config)) scenario {
+	return scenario{name: "client12", state: s, run: func(t *testing.T) *rig {
+		r := newClientRig12(t, change...).bring(s)
+		do(r)
+		r.run()
+		return r
+	}}
+}
+
+// serverAt12 is clientAt12 for a server.
+func serverAt12(s State, do func(*rig), change ...func(*Config)) scenario {
+	return scenario{name: "server12", state: s, run: func(t *testing.T) *rig {
+		r := newServerRig12(t, change...).bring(s)
+		do(r)
+		r.run()
+		return r
+	}}
+}
+
+// badServerHello12 is a ServerHello of TLS 1.2 that a client refuses.
+func badServerHello12(hook func(*wire.ServerHello), change ...func(*Config)) scenario {
+	return clientAt12(StateWaitServerHello, func(r *rig) {
+		r.p.OnServerHello = hook
+		r.p.Send(r.p.ServerHello())
+	}, change...)
+}
+
+// badClientHello12 is a ClientHello of TLS 1.2 that a server refuses.
+func badClientHello12(hook func(*wire.ClientHello), change ...func(*Config)) scenario {
+	return serverAt12(StateWaitClientHello, func(r *rig) {
+		r.p.OnClientHello = hook
+		r.p.Send(r.p.ClientHello())
+	}, change...)
+}
+
 // acceptorAt is clientAt for an acceptor.
 func acceptorAt(s State, do func(*rig), change ...func(*Config)) scenario {
 	return scenario{name: "acceptor", state: s, run: func(t *testing.T) *rig {
@@ -280,6 +316,10 @@ var reasonTests = map[Reason]reasonTest{
 	ReasonNotTLS:        {"020a", first("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")},
 	ReasonSSLv2:         {"0246", first("\x80\x2e\x01\x03\x01\x00\x15\x00\x00\x00\x10")},
 	ReasonRecordVersion: {"0246", slices.Concat(first("\x16\x02\x00\x00\x05hello"), first("\x15\x04\x00\x00\x02\x02\x28"))},
+	ReasonRecordVersionChanged: {"0246", []scenario{
+		clientAt12(StateWaitCertificate, raw("\x16\x03\x01\x00\x04")), clientAt12(StateConnected, raw("\x17\x03\x04\x00\x20")),
+		serverAt12(StateWaitClientKeyExchange, raw("\x16\x03\x02\x00\x04")), serverAt12(StateConnected, raw("\x15\x02\x03\x00\x1a")),
+	}},
 	ReasonRecordOverflow: {"0216", slices.Concat(
 		first("\x16\x03\x01\x40\x01"), first("\x15\x03\x03\xff\xff"),
 		keyed(raw("\x17\x03\x03\x41\x01")),
@@ -468,6 +508,7 @@ var reasonTests = map[Reason]reasonTest{
 		badServerHello(func(m *wire.ServerHello) { m.SupportedVersion = 0x7f1c }),
 		badRetry(func(m *wire.ServerHello) { m.SupportedVersion = 0x0305 }),
 	}},
+	ReasonInappropriateFallback: {"0256", []scenario{badClientHello12(withSuite(wire.TLS_FALLBACK_SCSV))}},
 	ReasonDowngrade: {"022f", []scenario{
 		badServerHello(downgraded(1)), badServerHello(downgraded(0)),
 	}},
@@ -571,6 +612,18 @@ var reasonTests = map[Reason]reasonTest{
 			return r
 		}},
 	}},
+	ReasonPointFormats: {"022f", []scenario{
+		badClientHello12(func(m *wire.ClientHello) { m.ECPointFormats = []byte{1, 2} }),
+		badServerHello12(func(m *wire.ServerHello) { m.ECPointFormats = []byte{1} }),
+	}},
+	ReasonNoExtendedMasterSecret: {"0228", []scenario{
+		badClientHello12(without(wire.ExtExtendedMasterSecret), requireExtendedMaster),
+		badServerHello12(withoutExtendedMaster, requireExtendedMaster),
+	}},
+	ReasonRenegotiationInfo: {"0228", []scenario{
+		badClientHello12(func(m *wire.ClientHello) { m.RenegotiationInfo = make([]byte, 12) }),
+		badServerHello12(func(m *wire.ServerHello) { m.RenegotiationInfo = []byte{0} }),
+	}},
 	ReasonBadServerName: {"022f", slices.Concat(
 		onHello(StateWaitAccept, func(p *tlstest.Peer) { p.ServerName = "local host" }),
 		onHello(StateWaitAccept, func(p *tlstest.Peer) { p.ServerName = "localhost." }),
@@ -656,6 +709,9 @@ var reasonTests = map[Reason]reasonTest{
 		badCertificate(tlstest.Leaf{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}),
 		badCertificate(tlstest.Leaf{Key: tlstest.RSA2048, KeyUsage: x509.KeyUsageKeyEncipherment}),
 	}},
+	ReasonCertificateSuite: {"022f", []scenario{
+		clientAt12(StateWaitCertificate, sendChain12(tlstest.Leaf{Key: tlstest.RSA2048})),
+	}},
 	ReasonCertificateExpired: {"022d", []scenario{
 		badCertificate(tlstest.Leaf{NotBefore: tlstest.Now.AddDate(-2, 0, 0), NotAfter: tlstest.Now.AddDate(-1, 0, 0)}),
 		badCertificate(tlstest.Leaf{NotBefore: tlstest.Now.AddDate(1, 0, 0), NotAfter: tlstest.Now.AddDate(2, 0, 0)}),
@@ -680,6 +736,10 @@ var reasonTests = map[Reason]reasonTest{
 
 	// After the handshake.
 
+	ReasonRenegotiation: {"0264", []scenario{
+		clientAt12(StateConnected, func(r *rig) { r.p.Send(r.p.HelloRequest()) }),
+		serverAt12(StateConnected, func(r *rig) { r.p.Send(r.p.ClientHello()) }),
+	}},
 	ReasonBadKeyUpdate: {"022f", connectedRoles(func(r *rig) { r.p.Send(r.p.KeyUpdate(2)) })},
 
 	// This side.
@@ -879,6 +939,25 @@ func offerALPN(names ...string) func(*wire.ClientHello) {
 	}
 }
 
+// withSuite is a hook that adds a cipher suite.
+func withSuite(c wire.CipherSuite) func(*wire.ClientHello) {
+	return func(m *wire.ClientHello) { m.CipherSuites = append(m.CipherSuites, c) }
+}
+
+func requireExtendedMaster(c *Config) { c.RequireExtendedMasterSecret = true }
+
+func withoutExtendedMaster(m *wire.ServerHello) {
+	m.Extensions = slices.DeleteFunc(m.Extensions, func(x wire.Extension) bool { return x.Type == wire.ExtExtendedMasterSecret })
+}
+
+// sendChain12 sends a chain of another kind.
+func sendChain12(leaf tlstest.Leaf) func(*rig) {
+	return func(r *rig) {
+		r.p.Certificate = tlstest.Certificate(leaf)
+		r.p.Send(r.p.CertificateMessage())
+	}
+}
+
 // downgraded is the ServerHello of an older version with the mark of a server
 // that can do better.
 func downgraded(mark byte) func(*wire.ServerHello) {
@@ -888,30 +967,24 @@ func downgraded(mark byte) func(*wire.ServerHello) {
 	}
 }
 
-// epochOf returns the epoch that a machine in a state sends in.
-func epochOf(s State, client bool) tlstest.Epoch {
+// epochOf returns the epoch that the machine sends in, in a state.
+func (r *rig) epochOf(s State) tlstest.Epoch {
 	switch {
+	case r.tls12() && s != StateConnected:
+		if r.client && s >= StateWaitNewSessionTicket && s <= StateWaitServerFinished {
+			return tlstest.Application
+		}
 	case s >= StateConnected, s >= StateWaitClientCertificate && s <= StateWaitClientFinished:
 		return tlstest.Application
-	case client && s >= StateWaitEncryptedExtensions && s <= StateWaitServerFinished:
+	case r.client && s >= StateWaitEncryptedExtensions && s <= StateWaitServerFinished:
 		return tlstest.Handshake
 	}
 	return tlstest.Plaintext
 }
 
-// without12 are the reasons that need a peer of TLS 1.2 in a scenario, which no rig
-// has yet; handshake12_test.go has some of them.
-var without12 = map[Reason]bool{
-	ReasonRecordVersionChanged: true, ReasonInappropriateFallback: true, ReasonPointFormats: true,
-	ReasonNoExtendedMasterSecret: true, ReasonRenegotiationInfo: true, ReasonCertificateSuite: true, ReasonRenegotiation: true,
-}
-
 func TestEveryReason(t *testing.T) {
 	for reason := reasonNone + 1; reason < numReasons; reason++ {
 		test, ok := reasonTests[reason]
-		if without12[reason] {
-			continue
-		}
 		if !ok || len(test.scenarios) == 0 {
 			t.Errorf("no scenario for %v", reason)
 		}
@@ -926,7 +999,7 @@ func TestEveryReason(t *testing.T) {
 						checkCanceled(t, r.p.Alerts())
 					}
 				} else {
-					under := max(s.under, epochOf(s.state, r.client))
+					under := max(s.under, r.epochOf(s.state))
 					checkAlert(t, r, test.alert, under)
 					readBack(t, r)
 				}
@@ -979,6 +1052,13 @@ func checkAlert(t *testing.T, r *rig, want string, under tlstest.Epoch) {
 		}
 		return
 	}
+	if r.tls12() {
+		// A part of the nonce, two bytes of alert, and the tag.
+		if header := []byte{0x15, 3, 3, 0, 8 + 2 + 16}; !bytes.HasPrefix(last.Record, header) || len(last.Record) != 5+26 {
+			t.Errorf("last record is %x, want header %x", last.Record, header)
+		}
+		return
+	}
 	// Two bytes of alert, one of content type, and the tag.
 	if header := []byte{0x17, 3, 3, 0, 2 + 1 + 16}; !bytes.HasPrefix(last.Record, header) || len(last.Record) != 5+19 {
 		t.Errorf("last record is %x, want header %x", last.Record, header)
@@ -998,12 +1078,17 @@ func checkCanceled(t *testing.T, alerts [][2]byte) {
 func readBack(t *testing.T, r *rig) {
 	t.Helper()
 	var other *rig
-	if r.client {
+	last := r.p.Last()
+	switch {
+	case r.tls12() && last.Epoch == tlstest.Application && r.client:
+		other = newServerRig12(t).bring(StateConnected)
+	case r.tls12() && last.Epoch == tlstest.Application:
+		other = newClientRig12(t).bring(StateConnected)
+	case r.client:
 		other = newServerRig(t)
-	} else {
+	default:
 		other = newClientRig(t).bring(StateWaitServerHello)
 	}
-	last := r.p.Last()
 	other.m.in.key = last.Key
 	switch {
 	case last.Epoch == tlstest.Application:

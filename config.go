@@ -541,6 +541,7 @@ func (c *Config) deriveClientAuth(d *derived) error {
 	d.clientAuthorities, d.authorities = c.CertificateAuthorities, c.CertificateAuthorities
 	if c.CertificateAuthorities == nil && c.ClientCAs != nil {
 		// Those of the system are not among them, and are not named.
+		//lint:ignore SA1019 nothing else shows what a pool has
 		d.authorities = c.ClientCAs.Subjects()
 	}
 	if nameListLen(d.authorities) > maxAuthorities {

@@ -139,6 +139,31 @@ func TestExportKeyingMaterial(t *testing.T) {
 	}
 }
 
+// A client exports what a server of crypto/tls does.
+func TestExportFromClient(t *testing.T) {
+	client, err := NewClient(testClientConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, detach, err := withStd(client, stdServer())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Write([]byte("ping")); err != nil {
+		t.Fatal(err)
+	}
+	conn.Read(make([]byte, 4)) // the echo
+	detach()
+	state := conn.ConnectionState()
+	want, err := state.ExportKeyingMaterial("label", []byte("context"), 48)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := client.ExportKeyingMaterial("label", []byte("context"), 48); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%x (%v), want %x", got, err, want)
+	}
+}
+
 // checkKeyLog compares our log with that of crypto/tls, which has no exporter secret.
 func checkKeyLog(t *testing.T, ours, theirs string) {
 	t.Helper()

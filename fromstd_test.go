@@ -1,5 +1,7 @@
 package tlscore
 
+//lint:file-ignore SA1019 deprecated fields of a tls.Config are carried over as well
+
 import (
 	"bytes"
 	"crypto/tls"

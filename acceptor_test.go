@@ -21,8 +21,9 @@ func TestAcceptorShowsClientHello(t *testing.T) {
 		m.SignatureAlgorithmsCert = []wire.SignatureScheme{wire.RSAPKCS1SHA256}
 		m.ECPointFormats = []byte{0}
 		m.PSKModes = []byte{1}
+		m.CertificateAuthorities = [][]byte{{0x30, 0}, {0x30, 1, 2}}
 		m.Extensions = append(m.Extensions, tlstest.Extensions(
-			wire.ExtSignatureAlgorithmsCert, wire.ExtECPointFormats, wire.ExtPSKKeyExchangeModes, wire.ExtEarlyData)...)
+			wire.ExtSignatureAlgorithmsCert, wire.ExtECPointFormats, wire.ExtPSKKeyExchangeModes, wire.ExtEarlyData, wire.ExtCertificateAuthorities)...)
 		m.Extensions = append(m.Extensions, wire.Extension{Type: 0x3a3a, Data: []byte{}})
 		addPSK(m)
 	}
@@ -48,12 +49,14 @@ func TestAcceptorShowsClientHello(t *testing.T) {
 		t.Errorf("wrong shares or schemes: %+v", got)
 	case !bytes.Equal(got.PSKModes, []byte{1}), !bytes.Equal(got.ECPointFormats, []byte{0}), !got.EarlyData, !got.PreSharedKey:
 		t.Errorf("wrong modes: %+v", got)
-	case !slices.Equal(got.Extensions, []uint16{0, 10, 13, 43, 51, 16, 50, 11, 45, 42, 0x3a3a, 41}):
+	case !slices.EqualFunc(got.CertificateAuthorities, sent.CertificateAuthorities, bytes.Equal):
+		t.Errorf("wrong authorities: %x", got.CertificateAuthorities)
+	case !slices.Equal(got.Extensions, []uint16{0, 10, 13, 43, 51, 16, 50, 11, 45, 42, 47, 0x3a3a, 41}):
 		t.Errorf("wrong extensions: %v", got.Extensions)
 	}
 	// It is a copy.
-	got.CipherSuites[0], got.SessionID[0], got.ALPN[0] = 0, 0, ""
-	if again := r.m.ClientHello(); again.CipherSuites[0] != 0x1301 || again.SessionID[0] == 0 || again.ALPN[0] != "h2" {
+	got.CipherSuites[0], got.SessionID[0], got.ALPN[0], got.CertificateAuthorities[0][0] = 0, 0, "", 0
+	if again := r.m.ClientHello(); again.CipherSuites[0] != 0x1301 || again.CertificateAuthorities[0][0] != 0x30 || again.SessionID[0] == 0 || again.ALPN[0] != "h2" {
 		t.Error("the result was no copy")
 	}
 	r.accept(func(c *Config) { c.NextProtos = []string{"http/1.1"} })

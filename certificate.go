@@ -165,12 +165,6 @@ func hasKeyUsage(cert *x509.Certificate) bool {
 	return false
 }
 
-// allows reports whether the application lets the key sign with the scheme.
-func (c *credential) allows(id tls.SignatureScheme) bool {
-	allowed := c.cert.SupportedSignatureAlgorithms
-	return allowed == nil || slices.Contains(allowed, id)
-}
-
 // attachments are what goes along with the end-entity certificate.
 type attachments struct {
 	ocsp []byte   // an OCSP response in DER; nil for none

@@ -150,6 +150,7 @@ func (q *certificateRequest) credential(m *Machine, t *Task) (*credential, *sche
 	return m.clientCredential(t, &credentialRequest{
 		version:     tls.VersionTLS13,
 		schemes:     commonSchemes(m.d.schemes, q.schemes),
+		theirs:      q.schemes,
 		schemesCert: q.schemesCert,
 		authorities: q.authorities,
 	})

@@ -28,11 +28,13 @@ type ClientHello struct {
 	KeyShares            []tls.CurveID         // key_share: the groups that have one
 	SignatureSchemes     []tls.SignatureScheme // signature_algorithms
 	SignatureSchemesCert []tls.SignatureScheme // signature_algorithms_cert
-	PSKModes             []uint8               // psk_key_exchange_modes
-	ECPointFormats       []uint8               // ec_point_formats
-	EarlyData            bool                  // whether there is early_data
-	PreSharedKey         bool                  // whether there is pre_shared_key
-	PostHandshakeAuth    bool                  // whether there is post_handshake_auth
+	// CertificateAuthorities are the names in certificate_authorities, in DER.
+	CertificateAuthorities [][]byte
+	PSKModes               []uint8 // psk_key_exchange_modes
+	ECPointFormats         []uint8 // ec_point_formats
+	EarlyData              bool    // whether there is early_data
+	PreSharedKey           bool    // whether there is pre_shared_key
+	PostHandshakeAuth      bool    // whether there is post_handshake_auth
 }
 
 // receivedHello keeps a ClientHello until the server answers it. Its memory is
@@ -101,24 +103,25 @@ func (h *receivedHello) wantsOCSP() bool {
 
 func (h *receivedHello) public() *ClientHello {
 	return &ClientHello{
-		LegacyVersion:        uint16(h.LegacyVersion),
-		Random:               h.Random,
-		SessionID:            slices.Clone(h.SessionID),
-		CipherSuites:         convert[uint16](h.CipherSuites),
-		CompressionMethods:   slices.Clone(h.CompressionMethods),
-		Extensions:           extensionTypes(h.Extensions),
-		ServerName:           string(h.ServerName),
-		ALPN:                 texts(h.ALPN),
-		SupportedVersions:    convert[uint16](h.SupportedVersions),
-		SupportedGroups:      convert[tls.CurveID](h.SupportedGroups),
-		KeyShares:            shareGroups(h.KeyShares),
-		SignatureSchemes:     convert[tls.SignatureScheme](h.SignatureAlgorithms),
-		SignatureSchemesCert: convert[tls.SignatureScheme](h.SignatureAlgorithmsCert),
-		PSKModes:             slices.Clone(h.PSKModes),
-		ECPointFormats:       slices.Clone(h.ECPointFormats),
-		EarlyData:            h.Has(wire.ExtEarlyData),
-		PreSharedKey:         h.Has(wire.ExtPreSharedKey),
-		PostHandshakeAuth:    h.Has(wire.ExtPostHandshakeAuth),
+		LegacyVersion:          uint16(h.LegacyVersion),
+		Random:                 h.Random,
+		SessionID:              slices.Clone(h.SessionID),
+		CipherSuites:           convert[uint16](h.CipherSuites),
+		CompressionMethods:     slices.Clone(h.CompressionMethods),
+		Extensions:             extensionTypes(h.Extensions),
+		ServerName:             string(h.ServerName),
+		ALPN:                   texts(h.ALPN),
+		SupportedVersions:      convert[uint16](h.SupportedVersions),
+		SupportedGroups:        convert[tls.CurveID](h.SupportedGroups),
+		KeyShares:              shareGroups(h.KeyShares),
+		SignatureSchemes:       convert[tls.SignatureScheme](h.SignatureAlgorithms),
+		SignatureSchemesCert:   convert[tls.SignatureScheme](h.SignatureAlgorithmsCert),
+		CertificateAuthorities: cloneNames(h.CertificateAuthorities),
+		PSKModes:               slices.Clone(h.PSKModes),
+		ECPointFormats:         slices.Clone(h.ECPointFormats),
+		EarlyData:              h.Has(wire.ExtEarlyData),
+		PreSharedKey:           h.Has(wire.ExtPreSharedKey),
+		PostHandshakeAuth:      h.Has(wire.ExtPostHandshakeAuth),
 	}
 }
 

@@ -126,9 +126,10 @@ type Config struct {
 	// by default. An empty one, not nil, asks the server to choose with a
 	// HelloRetryRequest.
 	KeyShares []tls.CurveID
-	// SignatureSchemes are the schemes that a client accepts from the server and
-	// that a server signs with, in order of preference; nil means all that are
-	// supported.
+	// SignatureSchemes are the schemes of the peer's handshake signature that are
+	// accepted, and those that this side signs with, in order of preference; nil means
+	// all that are supported. A certificate with SupportedSignatureAlgorithms signs
+	// with those instead, in their order.
 	SignatureSchemes []tls.SignatureScheme
 	// SignatureSchemesCert are the schemes that may have signed the certificates of
 	// a verified chain, its root aside; an ECDSA scheme stands for its hash with any

@@ -242,6 +242,9 @@ func TestChooseCertificate(t *testing.T) {
 	rsa := tlstest.Certificate(tlstest.Leaf{Key: tlstest.RSA2048, Names: []string{"rsa.example", "ed.example"}})
 	picky := rsa
 	picky.SupportedSignatureAlgorithms = []tls.SignatureScheme{tls.PSSWithSHA512}
+	// Config.SignatureSchemes has not what this key may sign with.
+	wide := rsa
+	wide.SupportedSignatureAlgorithms = []tls.SignatureScheme{tls.PSSWithSHA384}
 	for name, test := range map[string]struct {
 		certs      []tls.Certificate
 		serverName string
@@ -257,13 +260,17 @@ func TestChooseCertificate(t *testing.T) {
 		"by name and scheme":          {[]tls.Certificate{p256, ed, rsa}, "ed.example", []wire.SignatureScheme{wire.RSAPSSRSAESHA256}, nil, &rsa},
 		"scheme before name":          {[]tls.Certificate{p256, rsa}, "p256.example", []wire.SignatureScheme{wire.RSAPSSRSAESHA256}, nil, &rsa},
 		"restricted key":              {[]tls.Certificate{picky, ed}, "", []wire.SignatureScheme{wire.RSAPSSRSAESHA256, wire.Ed25519}, nil, &ed},
+		"a key's own schemes":         {[]tls.Certificate{wide, ed}, "", []wire.SignatureScheme{wire.RSAPSSRSAESHA384, wire.Ed25519}, nil, &wide},
 		"asked first":                 {[]tls.Certificate{p256}, "p256.example", nil, func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &ed, nil }, &ed},
 		"asked, does not know":        {[]tls.Certificate{p256}, "p256.example", nil, func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, nil }, &p256},
 		"not asked without a name":    {[]tls.Certificate{p256}, "", nil, func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &ed, nil }, &p256},
 		"asked for want of any other": {nil, "", nil, func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &ed, nil }, &ed},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newServerRig(t, func(c *Config) { c.Certificates, c.GetCertificate = test.certs, test.get })
+			r := newServerRig(t, func(c *Config) {
+				c.Certificates, c.GetCertificate = test.certs, test.get
+				c.SignatureSchemes = []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256, tls.Ed25519, tls.PSSWithSHA256}
+			})
 			r.p.ServerName = test.serverName
 			r.p.OnClientHello = func(m *wire.ClientHello) {
 				if test.accepts != nil {

@@ -19,6 +19,9 @@ type credentialRequest struct {
 	// schemes are those that both sides have, in the order in which they are to
 	// be used.
 	schemes []tls.SignatureScheme
+	// theirs are all that the peer has: a certificate with a list of its own signs with
+	// the schemes of that list.
+	theirs []wire.SignatureScheme
 	// offered are all schemes that a server accepts of a client, for the callback.
 	offered []tls.SignatureScheme
 	// schemesCert are those that the peer accepts inside certificates; nil means
@@ -103,8 +106,12 @@ func (q *credentialRequest) scheme(c *credential) *scheme {
 	if !q.suitsKind(c) || !q.suitsCurve(c) {
 		return nil
 	}
-	for _, id := range q.schemes {
-		if s := schemeInfo(id); s != nil && s.usable(q.version, c.leaf.PublicKey) && c.allows(id) {
+	common := q.schemes
+	if own := c.cert.SupportedSignatureAlgorithms; own != nil {
+		common = commonSchemes(own, q.theirs)
+	}
+	for _, id := range common {
+		if s := schemeInfo(id); s != nil && s.usable(q.version, c.leaf.PublicKey) {
 			return s
 		}
 	}
@@ -153,6 +160,7 @@ func (d *derived) clientRequest12(req *wire.CertificateRequest12) *credentialReq
 	q := &credentialRequest{
 		version:            tls.VersionTLS12,
 		schemes:            commonSchemes(d.schemes, req.SignatureAlgorithms),
+		theirs:             slices.Clone(req.SignatureAlgorithms),
 		schemesCert:        slices.Clone(req.SignatureAlgorithms),
 		authorities:        cloneNames(req.CertificateAuthorities),
 		authoritiesRequire: true,

@@ -151,6 +151,7 @@ func (s *serverHandshake) useCertificate12(d *derived, chosen *tls.Certificate, 
 	request := credentialRequest{
 		version:     tls.VersionTLS12,
 		schemes:     commonSchemes(d.schemes, hello.SignatureAlgorithms),
+		theirs:      hello.SignatureAlgorithms,
 		schemesCert: hello.certificateSchemes(),
 		serverName:  s.serverName,
 		ecdsa:       slices.ContainsFunc(suites, func(s *cipherSuite) bool { return !s.rsa }),

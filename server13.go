@@ -346,6 +346,7 @@ func (s *serverHandshake) useCertificate(d *derived, chosen *tls.Certificate, he
 	return s.choose(&credentialRequest{
 		version:     tls.VersionTLS13,
 		schemes:     commonSchemes(d.schemes, hello.SignatureAlgorithms),
+		theirs:      hello.SignatureAlgorithms,
 		schemesCert: hello.certificateSchemes(),
 		serverName:  s.serverName,
 		authorities: hello.CertificateAuthorities,

@@ -56,7 +56,7 @@ func TestConfigErrors(t *testing.T) {
 		"long name":                  {func(c *Config) { c.ServerName = strings.Repeat("a.", 128) + "a" }, "host name"},
 		"name in Unicode":            {func(c *Config) { c.ServerName = "bücher.example" }, "host name"},
 		"limit":                      {func(c *Config) { c.Limits.HandshakeMessage = -1 }, "negative"},
-		"small output":               {func(c *Config) { c.Limits.Output = 22 }, "Limits.Output"},
+		"small output":               {func(c *Config) { c.Limits.Output = 29 }, "Limits.Output"},
 		"one record per key":         {func(c *Config) { c.Limits.KeyRecords = 1 }, "Limits.KeyRecords"},
 		"empty chain":                {func(c *Config) { c.Certificates = []tls.Certificate{{}} }, "chain is empty"},
 		"no key":                     {func(c *Config) { c.Certificates = []tls.Certificate{{Certificate: leaf.Certificate}} }, "cannot sign"},
@@ -340,7 +340,7 @@ func TestLimitsDefaults(t *testing.T) {
 	if want := (Limits{ClientHello: 64 << 10, HandshakeMessage: 128 << 10, Output: 64 << 10, SkippedEarlyData: 32 << 10, EarlyData: 16 << 10}); err != nil || got != want {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if l, err := (Limits{Output: 23, KeyRecords: math.MaxUint64}).check(); err != nil || l.Output != 23 {
+	if l, err := (Limits{Output: 30, KeyRecords: math.MaxUint64}).check(); err != nil || l.Output != 30 {
 		t.Errorf("%+v, %v", l, err)
 	}
 }

@@ -94,7 +94,7 @@ func (l Limits) check() (Limits, error) {
 	switch {
 	case l.ClientHello < 0 || l.HandshakeMessage < 0 || l.Output < 0 || l.SkippedEarlyData < 0 || l.EarlyData < 0:
 		return l, errors.New("a limit is negative")
-	case l.Output < record.Overhead+1:
+	case l.Output < record.MaxOverhead+1:
 		return l, errors.New("Limits.Output leaves no room for a record")
 	case l.KeyRecords == 1:
 		return l, errors.New("Limits.KeyRecords leaves no room for a KeyUpdate")

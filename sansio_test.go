@@ -57,6 +57,7 @@ func TestLaw7KeyUpdate(t *testing.T)     { check(t, lawKeyUpdate) }
 func TestLaw8Directions(t *testing.T)    { check(t, lawDirections) }
 func TestLaw9KeyChange(t *testing.T)     { check(t, lawKeyChange) }
 func TestLaw10Ownership(t *testing.T)    { check(t, lawOwnership) }
+func TestLawTasks(t *testing.T)          { check(t, lawTasks) }
 
 func FuzzLaw2Deterministic(f *testing.F) { fuzz(f, lawDeterministic) }
 func FuzzLaw3Fragmentation(f *testing.F) { fuzz(f, lawFragmentation) }
@@ -69,6 +70,7 @@ func FuzzLaw7KeyUpdate(f *testing.F)     { fuzz(f, lawKeyUpdate) }
 func FuzzLaw8Directions(f *testing.F)    { fuzz(f, lawDirections) }
 func FuzzLaw9KeyChange(f *testing.F)     { fuzz(f, lawKeyChange) }
 func FuzzLaw10Ownership(f *testing.F)    { fuzz(f, lawOwnership) }
+func FuzzLawTasks(f *testing.F)          { fuzz(f, lawTasks) }
 
 // setup is a random pair of configs. It is drawn once and makes machines as
 // often as wanted, always the same ones.
@@ -77,7 +79,11 @@ type setup struct {
 	key        tlstest.KeyKind
 	chain      bool // through an intermediate
 	acceptor   bool
-	suites     []uint16
+	version    uint16    // that both agree on
+	best       [2]uint16 // version of the client and of the server
+	suites     []uint16  // of TLS 1.3
+	suites12   []uint16  // that go with the key
+	tasks      [2]tlscore.TaskSet
 	groups     []tls.CurveID
 	shares     []tls.CurveID
 	clientALPN []string
@@ -88,7 +94,15 @@ type setup struct {
 }
 
 var (
-	allSuites = []uint16{tls.TLS_AES_128_GCM_SHA256, tls.TLS_AES_256_GCM_SHA384, tls.TLS_CHACHA20_POLY1305_SHA256}
+	allSuites   = []uint16{tls.TLS_AES_128_GCM_SHA256, tls.TLS_AES_256_GCM_SHA384, tls.TLS_CHACHA20_POLY1305_SHA256}
+	ecdsaSuites = []uint16{
+		tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+		tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+	}
+	rsaSuites = []uint16{
+		tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+		tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+	}
 	allGroups = []tls.CurveID{
 		tls.X25519, tls.X25519MLKEM768, tls.CurveP256, tls.CurveP384, tls.CurveP521,
 		tls.SecP256r1MLKEM768, tls.SecP384r1MLKEM1024,
@@ -105,12 +119,25 @@ func drawSetup(t *rapid.T) setup {
 		suites:     rapid.SliceOfNDistinct(rapid.SampledFrom(allSuites), 1, 3, rapid.ID).Draw(t, "suites"),
 		plain:      rapid.Bool().Draw(t, "plain"),
 		keyRecords: rapid.SampledFrom([]uint64{0, 2, 3, 5}).Draw(t, "key records"),
-		output:     rapid.SampledFrom([]int{0, 23, 100, 20000}).Draw(t, "output"),
+		output:     rapid.SampledFrom([]int{0, 30, 100, 20000}).Draw(t, "output"),
+		tasks:      [2]tlscore.TaskSet{drawTasks(t), drawTasks(t)},
 	}
+	const v12, v13 = tls.VersionTLS12, tls.VersionTLS13
+	s.best = rapid.SampledFrom([][2]uint16{{v13, v13}, {v13, v13}, {v12, v13}, {v13, v12}, {v12, v12}}).Draw(t, "versions")
+	s.version = min(s.best[0], s.best[1])
+	suites12 := ecdsaSuites
+	if s.key == tlstest.RSA2048 {
+		suites12 = rsaSuites
+	}
+	s.suites12 = rapid.SliceOfNDistinct(rapid.SampledFrom(suites12), 1, 3, rapid.ID).Draw(t, "suites of TLS 1.2")
 	if rapid.Bool().Draw(t, "all groups") {
 		s.groups = allGroups
 	} else {
 		s.groups = rapid.SliceOfNDistinct(rapid.SampledFrom(allGroups), 1, 3, rapid.ID).Draw(t, "groups")
+	}
+	if s.version == v12 {
+		s.groups = s.groups12()
+		s.keyRecords = 0 // there is no KeyUpdate: the connection would end
 	}
 	// Shares for some of the groups, or for none, which asks for a
 	// HelloRetryRequest.
@@ -124,6 +151,46 @@ func drawSetup(t *rapid.T) setup {
 		s.clientALPN, s.serverALPN = []string{"x", "h2"}, []string{"h2"}
 	}
 	return s
+}
+
+// groups12 are the groups with one that TLS 1.2 has: it knows no hybrids, and the
+// key of the certificate has to be on one of them.
+func (s setup) groups12() []tls.CurveID {
+	need := tls.X25519
+	if s.key <= tlstest.ECDSAP521 {
+		need = []tls.CurveID{tls.CurveP256, tls.CurveP384, tls.CurveP521}[s.key]
+	}
+	if slices.Contains(s.groups, need) {
+		return s.groups
+	}
+	return append(slices.Clone(s.groups), need)
+}
+
+// group12 is the first group that TLS 1.2 has.
+func (s setup) group12() tls.CurveID {
+	for _, g := range s.groups {
+		if g == tls.X25519 || g >= tls.CurveP256 && g <= tls.CurveP521 {
+			return g
+		}
+	}
+	return 0
+}
+
+// tls13 is the setup with TLS 1.3 on both sides.
+func (s setup) tls13() setup {
+	s.version = tls.VersionTLS13
+	s.best = [2]uint16{tls.VersionTLS13, tls.VersionTLS13}
+	return s
+}
+
+func (s setup) tls12() bool { return s.version == tls.VersionTLS12 }
+
+// drawTasks draws which tasks are lifted out of Step: none of them, as a rule.
+func drawTasks(t *rapid.T) tlscore.TaskSet {
+	if rapid.IntRange(0, 2).Draw(t, "lifted") > 0 {
+		return 0
+	}
+	return tlscore.TaskSet(rapid.Byte().Draw(t, "tasks")) & tlscore.AllTasks
 }
 
 // seeded is a random source whose bytes follow from a seed.
@@ -144,7 +211,9 @@ func (s setup) clientConfig() *tlscore.Config {
 		Time:              tlstest.Clock,
 		RootCAs:           roots,
 		ServerName:        "localhost",
-		CipherSuites:      s.suites,
+		MaxVersion:        s.best[0],
+		CipherSuites:      slices.Concat(s.suites, s.suites12),
+		Tasks:             s.tasks[0],
 		CurvePreferences:  s.groups,
 		KeyShares:         s.shares,
 		NextProtos:        s.clientALPN,
@@ -158,7 +227,9 @@ func (s setup) serverConfig() *tlscore.Config {
 		Rand:             newSeeded(s.seed, 's'),
 		Time:             tlstest.Clock,
 		Certificates:     []tls.Certificate{certificate(s.key, s.chain)},
-		CipherSuites:     s.suites,
+		MaxVersion:       s.best[1],
+		CipherSuites:     slices.Concat(s.suites, s.suites12),
+		Tasks:            s.tasks[1],
 		CurvePreferences: s.groups,
 		NextProtos:       s.serverALPN,
 		Limits:           tlscore.Limits{KeyRecords: s.keyRecords, Output: s.output},
@@ -169,6 +240,15 @@ var (
 	roots        = tlstest.Roots()
 	certificates = map[[2]int]tls.Certificate{}
 )
+
+// schemes are what the keys sign with.
+var schemes = map[tlstest.KeyKind]tls.SignatureScheme{
+	tlstest.ECDSAP256: tls.ECDSAWithP256AndSHA256,
+	tlstest.ECDSAP384: tls.ECDSAWithP384AndSHA384,
+	tlstest.ECDSAP521: tls.ECDSAWithP521AndSHA512,
+	tlstest.Ed25519:   tls.Ed25519,
+	tlstest.RSA2048:   tls.PSSWithSHA256,
+}
 
 func certificate(key tlstest.KeyKind, chain bool) tls.Certificate {
 	index := [2]int{int(key), 0}
@@ -214,7 +294,9 @@ type party struct {
 	got    []byte // what events brought
 	log    []string
 	events []tlscore.EventKind
-	ended  bool // EOF was called
+	ended  bool          // EOF was called
+	manual bool          // tasks are left to the test
+	task   *tlscore.Task // an old one
 	peer   *party
 	sent   []byte // all that left the machine
 	onData func(*party, []byte)
@@ -274,9 +356,23 @@ func (p *party) pull() tlscore.Event {
 		if ev.Kind == tlscore.EventData && p.onData != nil {
 			p.onData(p, ev.Data)
 		}
+		if ev.Kind == tlscore.EventWait && p.m.Task() != nil && !p.manual {
+			p.done()
+			continue
+		}
 		if ev.Stop() {
 			return ev
 		}
+	}
+}
+
+// done does the task that is out.
+func (p *party) done() {
+	p.t.Helper()
+	task := p.m.Task()
+	task.Run()
+	if err := p.m.Done(task); err != nil {
+		p.t.Fatalf("Done: %v", err)
 	}
 }
 
@@ -422,6 +518,8 @@ func (s script) clientApp(m *tlscore.Machine) func(tlscore.Event) {
 	received := 0
 	return func(ev tlscore.Event) {
 		switch ev.Kind {
+		case tlscore.EventTask:
+			doTask(m)
 		case tlscore.EventHandshakeDone:
 			m.Write(s.request)
 			if s.update {
@@ -436,10 +534,18 @@ func (s script) clientApp(m *tlscore.Machine) func(tlscore.Event) {
 	}
 }
 
+func doTask(m *tlscore.Machine) {
+	task := m.Task()
+	task.Run()
+	m.Done(task)
+}
+
 func (s script) serverApp(m *tlscore.Machine) func(tlscore.Event) {
 	answered := false
 	return func(ev tlscore.Event) {
 		switch ev.Kind {
+		case tlscore.EventTask:
+			doTask(m)
 		case tlscore.EventClientHello:
 			m.Accept(s.serverConfig())
 		case tlscore.EventData:
@@ -545,6 +651,8 @@ func lawTotal(tt *testing.T, t *rapid.T) {
 		converse(client, server)
 	}
 	parties := []*party{client, server}
+	client.manual = rapid.Bool().Draw(t, "tasks by hand")
+	server.manual = client.manual
 	pick := func(t *rapid.T) *party { return rapid.SampledFrom(parties).Draw(t, "party") }
 	actions := map[string]func(*rapid.T){
 		"move": func(t *rapid.T) { pick(t).take(rapid.IntRange(-1, 50).Draw(t, "n")) },
@@ -621,6 +729,24 @@ func lawTotal(tt *testing.T, t *rapid.T) {
 				p.rest[rapid.IntRange(0, len(p.rest)-1).Draw(t, "at")] ^= 1 << rapid.IntRange(0, 7).Draw(t, "bit")
 			}
 		},
+		"task": func(t *rapid.T) {
+			p := pick(t)
+			task := p.m.Task()
+			if task == nil || rapid.IntRange(0, 9).Draw(t, "old") == 0 {
+				checkNotWaiting(t, p.m.Done(p.task), p.m)
+				return
+			}
+			if rapid.Bool().Draw(t, "run") {
+				task.Run()
+			} else {
+				answerAnyhow(t, task)
+			}
+			if p.task = task; rapid.IntRange(0, 3).Draw(t, "late") > 0 {
+				if err := p.m.Done(task); err != nil {
+					t.Fatalf("Done: %v", err)
+				}
+			}
+		},
 		"look": func(t *rapid.T) {
 			p := pick(t)
 			_, _, _ = p.m.ClientHello(), p.m.ConnectionState(), p.m.SealedLen(100)
@@ -655,6 +781,7 @@ func checkWriteError(t *rapid.T, p *party, err error) {
 	t.Helper()
 	switch {
 	case err == nil, errors.Is(err, tlscore.ErrNotReady), errors.Is(err, tlscore.ErrWriteClosed), errors.Is(err, tlscore.ErrReleased):
+	case errors.Is(err, tlscore.ErrVersion) && p.m.ConnectionState().Version == tls.VersionTLS12:
 	case p.m.Err() == nil || err.Error() != p.m.Err().Error():
 		t.Fatalf("write: %v, but the connection says %v", err, p.m.Err())
 	}
@@ -749,7 +876,7 @@ func lawFailure(tt *testing.T, t *rapid.T) {
 	if err := pair.Run(1 << 20); err != nil {
 		t.Fatalf("run: %v", err)
 	}
-	at, plaintext := locate(clean, flip.flip)
+	at, plaintext := locate(clean, flip.flip, s.tls12())
 	if victim.State() != tlscore.StateFailed {
 		// A change of what carries no meaning is no failure: the version of a
 		// record, or the level of an alert. One that makes a record longer
@@ -780,13 +907,15 @@ func lawFailure(tt *testing.T, t *rapid.T) {
 }
 
 // locate says which record of a stream has the byte, and whether in the clear.
-func locate(stream []byte, at int) (index int, plaintext bool) {
+func locate(stream []byte, at int, tls12 bool) (index int, plaintext bool) {
+	changed := false // the keys of TLS 1.2
 	for index = 0; ; index++ {
 		h := record.ParseHeader(stream)
 		size := record.HeaderLen + h.Length
 		if at < size {
-			return index, h.Type != record.TypeApplicationData
+			return index, h.Type != record.TypeApplicationData && !changed
 		}
+		changed = changed || tls12 && h.Type == record.TypeChangeCipherSpec
 		at -= size
 		stream = stream[size:]
 	}
@@ -809,6 +938,10 @@ func lawReject(tt *testing.T, t *rapid.T) {
 				ev := p.step()
 				if ev.Kind == tlscore.EventClientHello && rapid.Bool().Draw(t, "accept") {
 					p.accept()
+				}
+				if ev.Kind == tlscore.EventWait && p.m.Task() != nil && rapid.Bool().Draw(t, "task") {
+					p.done()
+					continue
 				}
 				// Events may still be due when the application has had enough.
 				if ev.Stop() || rapid.IntRange(0, 5).Draw(t, "pause") == 0 {
@@ -849,7 +982,7 @@ func lawReject(tt *testing.T, t *rapid.T) {
 	}
 	rejecter.take(-1)
 	for range 10 {
-		if ev := witness.pull(); ev.Kind == tlscore.EventWait {
+		if ev := witness.pull(); ev.Kind == tlscore.EventWait && witness.m.State() == tlscore.StateWaitAccept {
 			witness.accept()
 		}
 		rejecter.rest = nil
@@ -910,7 +1043,8 @@ func lawNothingLost(tt *testing.T, t *rapid.T) {
 			if inARow[p]++; inARow[p] > 10 {
 				return
 			}
-			if err := p.m.KeyUpdate(rapid.Bool().Draw(t, "request")); err != nil {
+			err := p.m.KeyUpdate(rapid.Bool().Draw(t, "request"))
+			if (err == tlscore.ErrVersion) != s.tls12() || err != nil && err != tlscore.ErrVersion {
 				t.Fatalf("KeyUpdate: %v", err)
 			}
 		},
@@ -986,7 +1120,7 @@ func lawBackPressure(tt *testing.T, t *rapid.T) {
 // Law 7: the first request for a KeyUpdate is answered at once, further ones
 // when there is application data, and 33 in a row fail.
 func lawKeyUpdate(tt *testing.T, t *rapid.T) {
-	s := drawSetup(t)
+	s := drawSetup(t).tls13()
 	s.keyRecords, s.output = 0, 0
 	s.shares = s.groups[:1]
 	cryptotest.SetGlobalRandom(tt, s.seed)
@@ -1144,13 +1278,16 @@ func lawCancel(tt *testing.T, t *rapid.T, s setup) {
 		}
 		checkFailed(t, canceler)
 	}
-	if plaintextStates[state] && !bytes.HasSuffix(canceler.m.Output(), []byte{21, 3, 3, 0, 2, 1, 90, 21, 3, 3, 0, 2, 1, 0}) {
+	if s.sendsPlaintext(state, canceler == client) && !bytes.HasSuffix(canceler.m.Output(), []byte{21, 3, 3, 0, 2, 1, 90, 21, 3, 3, 0, 2, 1, 0}) {
 		t.Fatalf("output %x in state %s", canceler.m.Output(), state)
 	}
 	canceler.take(-1)
 	converse(client, server)
 	if writable {
 		return
+	}
+	if s.tls12() && canceler == client && other.m.State() == tlscore.StateClosed {
+		return // its Finished was the last one that the server waits for
 	}
 	var remote *tlscore.RemoteAlert
 	if !errors.As(other.m.Err(), &remote) || remote.Alert != tlscore.AlertCloseNotify {
@@ -1169,6 +1306,18 @@ var plaintextStates = map[tlscore.State]bool{
 	tlscore.StateWaitClientHello:      true,
 	tlscore.StateWaitAccept:           true,
 	tlscore.StateWaitClientHelloRetry: true,
+}
+
+// sendsPlaintext reports whether what is sent in a state is not protected; of the
+// states of tasks it says nothing.
+func (s setup) sendsPlaintext(state tlscore.State, client bool) bool {
+	switch {
+	case plaintextStates[state]:
+		return true
+	case !s.tls12() || state < tlscore.StateClientStart || state >= tlscore.StateConnected:
+		return false
+	}
+	return !client || state < tlscore.StateWaitNewSessionTicket
 }
 
 // lawLostTransport ends the transport inside the handshake: a failure, and
@@ -1214,6 +1363,10 @@ func lawKeyChange(tt *testing.T, t *rapid.T) {
 	}
 	s := drawSetup(t)
 	cryptotest.SetGlobalRandom(tt, s.seed)
+	if s.tls12() {
+		lawKeyChange12(t, s, tail)
+		return
+	}
 	before := rapid.SampledFrom([]string{"hello", "retry", "finished", "update"}).Draw(t, "message")
 	s.shares = s.groups[:1]
 	if before == "retry" {
@@ -1249,6 +1402,85 @@ func lawKeyChange(tt *testing.T, t *rapid.T) {
 	}
 }
 
+// lawKeyChange12 is law 9 in TLS 1.2, where keys change with change_cipher_spec: it
+// comes between messages, in its place only, and nothing is left in front of it. And
+// no bytes are behind the Finished, or where the peer has to wait for us.
+func lawKeyChange12(t *rapid.T, s setup, tail []byte) {
+	p, peer := s.meetPeer(t, rapid.Bool().Draw(t, "a server"))
+	place := rapid.SampledFrom([]string{"in front", "early", "twice", "done", "finished"}).Draw(t, "place")
+	steps := p.lead12(t, peer)
+	last := len(steps) - 1 // Finished; in front of it is change_cipher_spec
+	upTo := map[string]int{
+		"in front": last - 1, "early": rapid.IntRange(1, last-2).Draw(t, "step"), "twice": last, "done": last - 2, "finished": last,
+	}[place]
+	for _, step := range steps[:upTo] {
+		step(nil)
+	}
+	state := p.m.State()
+	reasons := []tlscore.Reason{tlscore.ReasonUnexpectedRecord}
+	switch place {
+	case "in front":
+		peer.SendRecord(record.TypeHandshake, tail)
+		peer.SendRecord(record.TypeChangeCipherSpec, []byte{1})
+		reasons = []tlscore.Reason{tlscore.ReasonInterleavedHandshake, tlscore.ReasonUnexpectedMessage, tlscore.ReasonMessageTooLarge}
+	case "early":
+		peer.SendRecord(record.TypeChangeCipherSpec, []byte{1})
+	case "twice":
+		peer.SendPlain(record.TypeChangeCipherSpec, []byte{1})
+	case "done", "finished":
+		if place == "done" && p.m.State() == tlscore.StateWaitClientKeyExchange {
+			return // the client's share is followed by more of its flight
+		}
+		steps[upTo](tail)
+		reasons = []tlscore.Reason{tlscore.ReasonKeyChangeAlignment}
+	}
+	p.rest = append(p.rest, peer.Take()...)
+	p.pull()
+	var protocol *tlscore.ProtocolError
+	if !errors.As(p.m.Err(), &protocol) || !slices.Contains(reasons, protocol.Reason) {
+		t.Fatalf("%s, %x in %s: %v", place, tail, state, p.m.Err())
+	}
+	checkFailed(t, p)
+	peer.Receive(p.m.Output())
+	if alerts := peer.Alerts(); len(alerts) != 1 || alerts[0][0] != 2 {
+		t.Fatalf("the peer read the alerts %v (%v)", alerts, peer.Err)
+	}
+}
+
+// lead12 returns the steps of the peer through a handshake of TLS 1.2. Each may have
+// a tail behind its message; the next to last is change_cipher_spec.
+func (p *party) lead12(t *rapid.T, peer *tlstest.Peer) []func(tail []byte) {
+	exchange := func() {
+		p.rest = append(p.rest, peer.Take()...)
+		p.pull()
+		out := p.m.Output()
+		peer.Receive(out)
+		p.m.Sent(len(out))
+		if peer.Err != nil {
+			t.Fatalf("the peer: %v", peer.Err)
+		}
+	}
+	send := func(build func() []byte) func([]byte) {
+		return func(tail []byte) {
+			msg := build()
+			if tail != nil {
+				peer.SendRecord(record.TypeHandshake, append(msg, tail...))
+				return
+			}
+			peer.Send(msg)
+			exchange()
+		}
+	}
+	ccs := func([]byte) { peer.SendCCS(); exchange() }
+	exchange()
+	if p.m.State() == tlscore.StateWaitServerHello {
+		return []func([]byte){
+			send(peer.ServerHello), send(peer.CertificateMessage), send(peer.ServerKeyExchange), send(peer.ServerHelloDone), ccs, send(peer.Finished),
+		}
+	}
+	return []func([]byte){send(peer.ClientHello), send(peer.ClientKeyExchange), ccs, send(peer.Finished)}
+}
+
 // meetPeer makes a machine whose other end is a scripted peer.
 func (s setup) meetPeer(t *rapid.T, server bool) (*party, *tlstest.Peer) {
 	p := &party{t: t, s: s}
@@ -1259,6 +1491,16 @@ func (s setup) meetPeer(t *rapid.T, server bool) (*party, *tlstest.Peer) {
 	peer := tlstest.NewPeer(!server)
 	peer.Suite = wire.CipherSuite(s.suites[0])
 	peer.Group = wire.NamedGroup(s.groups[0])
+	if s.tls12() {
+		peer = tlstest.NewPeer12(!server)
+		peer.Suite, peer.Group = wire.CipherSuite(s.suites12[0]), wire.NamedGroup(s.group12())
+		if !server {
+			peer.Certificate, peer.Scheme = certificate(s.key, s.chain), schemes[s.key]
+		}
+		peer.OnClientHello = func(m *wire.ClientHello) {
+			m.SupportedGroups = []wire.NamedGroup{wire.GroupX25519, wire.GroupP256, wire.GroupP384, wire.GroupP521}
+		}
+	}
 	p.pull()
 	return p, peer
 }

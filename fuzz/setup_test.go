@@ -69,7 +69,7 @@ var (
 	}
 	limitChoices = []tlscore.Limits{
 		{},
-		{Output: 23, KeyRecords: 2},
+		{Output: 30, KeyRecords: 2},
 		{Output: 100, KeyRecords: 3},
 		{Output: 20000, KeyRecords: 7},
 		{ClientHello: 200, HandshakeMessage: 200},

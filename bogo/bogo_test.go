@@ -51,6 +51,9 @@ var modes = []struct {
 type runnerConfig struct {
 	DisabledTests map[string]string
 	ErrorMap      map[string][]string
+	// HalfRTTTickets is how many tickets a server sends before it has heard the
+	// client's Finished.
+	HalfRTTTickets int
 }
 
 const configFile = "config.json"
@@ -113,7 +116,7 @@ func knownErrors() map[string]bool {
 		}
 		known[fmt.Sprintf(":alert %d:", i)] = true
 	}
-	for _, err := range []error{errLateData, errUnclean} {
+	for _, err := range []error{errLateData, errUnclean, errIssuer, errCertificate} {
 		known[err.Error()] = true
 	}
 	return known

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/tls"
 	"crypto/x509"
@@ -11,47 +12,103 @@ import (
 	"os"
 	"slices"
 
+	"golang.org/x/crypto/cryptobyte"
+
 	"tlscore.example/tlscore"
 )
 
-// session is what the connections of one test share.
-type session struct {
-}
-
-var errVerification = errors.New("the runner told us to refuse this peer")
-var errCertificate = errors.New("the runner told us to have no certificate")
+// What the callbacks of the application refuse with. The runner looks for these
+// texts too.
+var (
+	errVerification = errors.New("the runner told us to refuse this peer")
+	errCertificate  = errors.New("the runner told us to have no certificate")
+	errStaple       = errors.New("the runner told us to refuse this OCSP response")
+	errIssuer       = errors.New("no credential is of an issuer that the peer names")
+)
 
 // config turns options into the configuration of a machine.
 func (c *conn) config() (*tlscore.Config, error) {
 	o := c.o
 	cfg := &tlscore.Config{
-		ServerName:         o.hostName,
-		InsecureSkipVerify: true,
-		SignatureSchemes:   o.verifyPrefs,
-		Trace:              c.trace,
+		ServerName:                  o.hostName,
+		InsecureSkipVerify:          true,
+		Trace:                       c.trace,
+		KeyLogWriter:                &c.log,
+		OCSPStapling:                o.enableOCSPStapling,
+		SignedCertificateTimestamps: o.enableSCTs,
+		FallbackSCSV:                o.fallbackSCSV,
+		GREASE:                      o.enableGREASE,
+		ShuffleExtensions:           o.permuteExtensions,
 	}
 	cfg.Limits.HandshakeMessage = o.maxCertList
 	cfg.Limits.SkippedEarlyData = skippedEarlyData
-	if o.verifyFail && o.verifies() {
-		cfg.VerifyPeerCertificate = func([][]byte, [][]*x509.Certificate) error { return errVerification }
-	}
-	if o.failCertCallback {
-		cfg.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, errCertificate }
-	}
-	for _, set := range []func(*options, *tlscore.Config) error{setVersions, setSuites, setProtocols, setGroups, setTasks} {
+	c.setVerification(cfg)
+	for _, set := range []func(*options, *tlscore.Config) error{
+		setVersions, setSuites, setProtocols, setGroups, setSchemes, setPreset, setTasks, setAuthorities,
+	} {
 		if err := set(o, cfg); err != nil {
 			return nil, err
 		}
 	}
+	if err := c.setResumption(cfg); err != nil {
+		return nil, err
+	}
 	return cfg, c.setCertificates(cfg)
+}
+
+// setVerification installs the callbacks that judge the peer. What they refuse
+// with depends on the options at that time: a retry has its own.
+func (c *conn) setVerification(cfg *tlscore.Config) {
+	if c.o.server && (c.o.verifyPeer || c.o.requireClientCert) {
+		cfg.ClientAuth = tls.RequestClientCert
+		if c.o.requireClientCert {
+			cfg.ClientAuth = tls.RequireAnyClientCert
+		}
+	}
+	cfg.VerifyPeerCertificate = func([][]byte, [][]*x509.Certificate) error { return c.judge() }
+	if c.o.reverifyOnResume {
+		cfg.VerifyConnection = func(cs tls.ConnectionState) error {
+			if cs.DidResume {
+				return c.judge()
+			}
+			return nil
+		}
+	}
+	if c.o.useOCSPCallback && c.o.enableOCSPStapling && !c.o.server {
+		cfg.VerifyOCSPResponse = func([]byte, [][]*x509.Certificate) error {
+			if c.o.failOCSPCallback {
+				return errStaple
+			}
+			return nil
+		}
+	}
+}
+
+// judge refuses the peer when -verify-fail says so, and when that counts: without
+// one of the other two flags BoringSSL only notes it. The alerts are those that
+// BoringSSL's two kinds of callbacks send.
+func (c *conn) judge() error {
+	o := c.o
+	if !o.verifyFail || !o.verifyPeer && !o.requireClientCert {
+		return nil
+	}
+	alert := tlscore.AlertHandshakeFailure
+	if o.customVerify {
+		alert = tlscore.AlertCertificateUnknown
+	}
+	return &tlscore.AlertError{Alert: alert, Err: errVerification}
+}
+
+// setAuthorities names those that -use-client-ca-list wants to see.
+func setAuthorities(o *options, cfg *tlscore.Config) (err error) {
+	if o.useClientCAList != nil {
+		cfg.CertificateAuthorities, err = nameList(*o.useClientCAList)
+	}
+	return err
 }
 
 // skippedEarlyData is how much early data the runner wants a server to pass over.
 const skippedEarlyData = 16 << 10
-
-// verifies reports whether a refusal of the peer's certificate ends the
-// connection. Otherwise BoringSSL only notes it.
-func (o *options) verifies() bool { return o.verifyPeer || o.requireClientCert }
 
 // setTasks lifts out everything or nothing.
 func setTasks(o *options, cfg *tlscore.Config) error {
@@ -70,31 +127,59 @@ func setTasks(o *options, cfg *tlscore.Config) error {
 }
 
 func setVersions(o *options, cfg *tlscore.Config) error {
-	low, high := max(o.minVersion, tls.VersionTLS13), uint16(tls.VersionTLS13)
+	low, high := max(o.minVersion, tls.VersionTLS12), uint16(tls.VersionTLS13)
 	if o.maxVersion != 0 {
 		high = min(high, o.maxVersion)
+	}
+	if o.noTLS12 {
+		low = max(low, tls.VersionTLS13)
 	}
 	if o.noTLS13 {
 		high = min(high, tls.VersionTLS12)
 	}
 	if low > high {
-		return unsupported("versions below TLS 1.3, and none at all")
+		return unsupported("versions below TLS 1.2, and none at all")
 	}
 	cfg.MinVersion, cfg.MaxVersion = low, high
 	return nil
 }
 
-// mlkem1024 is ML-KEM without a curve beside it, which the machine does not have.
-const mlkem1024 tls.CurveID = 0x0202
-
 func setGroups(o *options, cfg *tlscore.Config) error {
-	for _, list := range [][]tls.CurveID{o.curves, o.keyShares} {
-		if slices.Contains(list, mlkem1024) {
-			return unsupported("group MLKEM1024")
-		}
-	}
 	cfg.CurvePreferences, cfg.KeyShares = o.curves, o.keyShares
 	return nil
+}
+
+// supportedSchemes are those of the machine. What else the runner knows is SHA-1,
+// ML-DSA, and PKCS #1 v1.5 in TLS 1.3.
+var supportedSchemes = []tls.SignatureScheme{
+	tls.ECDSAWithP256AndSHA256, tls.ECDSAWithP384AndSHA384, tls.ECDSAWithP521AndSHA512, tls.Ed25519,
+	tls.PSSWithSHA256, tls.PSSWithSHA384, tls.PSSWithSHA512,
+	tls.PKCS1WithSHA256, tls.PKCS1WithSHA384, tls.PKCS1WithSHA512,
+}
+
+func setSchemes(o *options, cfg *tlscore.Config) error {
+	for _, list := range [][]tls.SignatureScheme{o.verifyPrefs, o.expectPeerVerifyPrefs} {
+		for _, scheme := range list {
+			if !slices.Contains(supportedSchemes, scheme) {
+				return unsupported("signature scheme %v", scheme)
+			}
+		}
+	}
+	cfg.SignatureSchemes = o.verifyPrefs
+	return nil
+}
+
+// supportedSuites are those of the machine.
+var supportedSuites = []uint16{
+	tls.TLS_AES_128_GCM_SHA256,
+	tls.TLS_AES_256_GCM_SHA384,
+	tls.TLS_CHACHA20_POLY1305_SHA256,
+	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+	tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+	tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+	tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+	tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+	tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
 }
 
 // setSuites understands the cipher strings that have an AEAD suite in them.
@@ -145,7 +230,7 @@ func (c *conn) setCertificates(cfg *tlscore.Config) error {
 		list = append(list[:len(list):len(list)], c.o.identity)
 	}
 	for i := range list {
-		cert, err := loadCertificate(&list[i])
+		cert, err := c.loadCertificate(&list[i])
 		if err != nil {
 			return err
 		}
@@ -156,23 +241,117 @@ func (c *conn) setCertificates(cfg *tlscore.Config) error {
 		cert.PrivateKey = c.noting(cert.PrivateKey, number)
 		cfg.Certificates = append(cfg.Certificates, cert)
 	}
+	c.setCertificateCallbacks(cfg)
 	return nil
 }
 
-func loadCertificate(cred *credential) (tls.Certificate, error) {
-	chain, err := readChain(cred.certFile)
-	if err != nil {
-		return tls.Certificate{}, err
+func (c *conn) setCertificateCallbacks(cfg *tlscore.Config) {
+	switch {
+	case c.o.server && c.o.failCertCallback:
+		cfg.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, errCertificate }
+	case !c.o.server && (c.o.failCertCallback || c.o.expectClientCAList != nil || c.o.matchesIssuers()):
+		cfg.GetClientCertificate = c.clientCertificate
 	}
-	key, err := readKey(cred.keyFile)
-	if err != nil {
-		return tls.Certificate{}, err
+	if c.o.server && c.o.useOCSPCallback {
+		cfg.GetOCSPResponse = c.staple
 	}
-	return tls.Certificate{
-		Certificate:                  chain,
-		PrivateKey:                   key,
-		SupportedSignatureAlgorithms: cred.signingPrefs,
-	}, nil
+}
+
+// clientCertificate is the Config.GetClientCertificate of a client whose test is
+// about what the callback is told.
+func (c *conn) clientCertificate(info *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	c.authorities = info.AcceptableCAs
+	if c.o.failCertCallback {
+		return nil, errCertificate
+	}
+	certs := c.issuedBy(info.AcceptableCAs)
+	if len(certs) == 0 && c.o.matchesIssuers() {
+		return nil, &tlscore.AlertError{Alert: tlscore.AlertHandshakeFailure, Err: errIssuer}
+	}
+	anyIssuer := *info
+	anyIssuer.AcceptableCAs = nil
+	for i := range certs {
+		if anyIssuer.SupportsCertificate(&certs[i]) == nil {
+			return &certs[i], nil
+		}
+	}
+	return nil, nil
+}
+
+// matchesIssuers reports whether a credential is only to be used when the peer
+// names its issuer.
+func (o *options) matchesIssuers() bool {
+	return slices.ContainsFunc(o.credentials, func(c credential) bool { return c.mustMatchIssuer })
+}
+
+// issuedBy returns the certificates that may be used with a peer that names these
+// authorities.
+func (c *conn) issuedBy(authorities [][]byte) (certs []tls.Certificate) {
+	for i, cert := range c.cfg.Certificates {
+		if i >= len(c.o.credentials) || !c.o.credentials[i].mustMatchIssuer || issued(cert.Certificate, authorities) {
+			certs = append(certs, cert)
+		}
+	}
+	return certs
+}
+
+// issued reports whether one of the authorities has issued a certificate of the
+// chain.
+func issued(chain, authorities [][]byte) bool {
+	return slices.ContainsFunc(chain, func(der []byte) bool {
+		cert, err := x509.ParseCertificate(der)
+		return err == nil && slices.ContainsFunc(authorities, func(name []byte) bool { return bytes.Equal(name, cert.RawIssuer) })
+	})
+}
+
+// staple is the Config.GetOCSPResponse of a server.
+func (c *conn) staple(*tls.Certificate) ([]byte, error) {
+	switch {
+	case c.o.failOCSPCallback:
+		return nil, errStaple
+	case c.o.declineOCSPCallback:
+		return nil, nil
+	}
+	return c.o.identity.ocspResponse, nil
+}
+
+func (c *conn) loadCertificate(cred *credential) (cert tls.Certificate, err error) {
+	if cert.Certificate, err = readChain(cred.certFile); err != nil {
+		return cert, err
+	}
+	if cert.PrivateKey, err = readKey(cred.keyFile); err != nil {
+		return cert, err
+	}
+	if cert.SignedCertificateTimestamps, err = timestampList(cred.scts); err != nil {
+		return cert, err
+	}
+	if cert.SupportedSignatureAlgorithms = cred.signingPrefs; cred.signingPrefs == nil && c.o.verifyPrefs != nil {
+		// What is accepted of the peer, -verify-prefs, is another matter.
+		cert.SupportedSignatureAlgorithms = supportedSchemes
+	}
+	if !c.o.useOCSPCallback {
+		cert.OCSPStaple = cred.ocspResponse
+	}
+	return cert, nil
+}
+
+// timestampList reads a SignedCertificateTimestampList. RFC 6962, Section 3.3.
+func timestampList(list []byte) (timestamps [][]byte, err error) {
+	if len(list) == 0 {
+		return nil, nil
+	}
+	outer := cryptobyte.String(list)
+	var inner, one cryptobyte.String
+	if !outer.ReadUint16LengthPrefixed(&inner) || !outer.Empty() {
+		return nil, errors.New("bad list of timestamps")
+	}
+	for !inner.Empty() {
+		if !inner.ReadUint16LengthPrefixed(&one) {
+			return nil, errors.New("bad list of timestamps")
+		}
+		timestamps = append(timestamps, one)
+	}
+	return timestamps, nil
 }
 
 // readChain reads the certificates of a PEM file.

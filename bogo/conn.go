@@ -26,12 +26,16 @@ type conn struct {
 	in        []byte // what the machine is working on
 	broken    bool   // the transport takes nothing any more
 
+	puts, stored int // sessions in the cache and in the store before this connection
+	log          keyLog
+
 	observed
 }
 
 // connect makes a connection as the options say.
 func connect(o, retry *options, s *session, resuming bool) error {
-	c := &conn{o: o, s: s, resuming: resuming, observed: observed{signedBy: -1}}
+	c := &conn{o: o, s: s, resuming: resuming, puts: s.cache.puts, stored: s.store.puts}
+	c.signedBy = -1 // as BoringSSL calls it when the default credential has signed, or none
 	var err error
 	if c.chunk, err = newChunker(o.chunking, o.shimID); err != nil {
 		return err
@@ -46,7 +50,7 @@ func connect(o, retry *options, s *session, resuming bool) error {
 		return err
 	}
 	defer c.close()
-	err = c.exchange(retry)
+	err = c.run(retry)
 	if broken := c.checkEnd(); broken != nil {
 		return broken
 	}
@@ -194,10 +198,15 @@ func (c *conn) read() []byte {
 	return chunk
 }
 
-// write sends application data, all of it.
+// write sends application data, all of it: as early data while that is open and
+// has room.
 func (c *conn) write(p []byte) error {
 	for {
-		n, err := c.m.Write(p)
+		write := c.m.Write
+		if c.earlyWritable {
+			write = c.m.WriteEarly
+		}
+		n, err := write(p)
 		c.flush()
 		if err != nil {
 			if failed := c.m.Err(); failed != nil {
@@ -207,6 +216,11 @@ func (c *conn) write(p []byte) error {
 		}
 		if p = p[n:]; len(p) == 0 {
 			return nil
+		}
+		if n == 0 && c.earlyWritable {
+			if _, err := c.next(); err != nil {
+				return err
+			}
 		}
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -13,45 +14,82 @@ import (
 const alertDecompressionFailure tlscore.Alert = 30
 
 var (
-	errUnclean  = errors.New("the transport ended without close_notify: Unexpected SSL_shutdown result: -1 != 1")
-	errLateData = errors.New("application data behind our close_notify")
-	errDone     = errors.New("the handshake was completed, and should not have been")
+	errUnclean       = errors.New("the transport ended without close_notify: Unexpected SSL_shutdown result: -1 != 1")
+	errLateData      = errors.New("application data behind our close_notify")
+	errDone          = errors.New("the handshake was completed, and should not have been")
+	errEarlyRejected = errors.New("the early data was rejected")
+	errNotRejected   = errors.New("the early data was not rejected, and should have been")
 )
 
-// exchange does what the runner wants a connection to do: a handshake, then some
-// application data in each direction, then an end.
-func (c *conn) exchange(retry *options) error {
-	if err := c.handshake(); err != nil {
-		return err
+// run does what the runner wants a connection to do. What follows when the early
+// data of a client is rejected has options of its own.
+func (c *conn) run(retry *options) error {
+	rejection := c.resuming && !c.o.server && c.o.expectRejectEarlyData
+	err := c.exchange()
+	switch {
+	case rejection && err == nil:
+		return errNotRejected
+	case rejection && errors.Is(err, errEarlyRejected):
+		c.o, c.offeredEarly = retry, false
+		return c.exchange()
 	}
-	if err := c.expectations(); err != nil {
+	return err
+}
+
+// exchange does a handshake, then some application data in each direction, then
+// an end.
+func (c *conn) exchange() error {
+	if err := c.handshake(); err != nil {
 		return err
 	}
 	if c.o.sendAlert {
 		return c.m.Reject(alertDecompressionFailure)
 	}
-	if err := c.speak(); err != nil {
-		return err
+	for _, do := range []func() error{c.export, c.speak, c.expectTLS13Session, c.shutDown, c.expectLog} {
+		if err := do(); err != nil {
+			return err
+		}
 	}
-	if err := c.shutDown(); err != nil {
-		return err
-	}
-	return c.lateExpectations()
+	return nil
 }
 
-// handshake drives the machine until it says that the handshake is done.
+// handshake drives the machine until application data can be written: in most
+// cases until the handshake is done.
 func (c *conn) handshake() error {
-	for !c.done {
+	for !c.done && !c.early() {
 		if ev, err := c.next(); err != nil {
 			return err
 		} else if ev.Kind == tlscore.EventClosed {
 			return fmt.Errorf("%w: %s in the handshake", errContract, ev)
 		}
 	}
-	if c.o.handshakeNeverDone {
-		return errDone
-	}
 	return nil
+}
+
+// export writes what -export-keying-material and -export-traffic-secrets ask for.
+func (c *conn) export() error {
+	if n := c.o.exportKeyingMaterial; n > 0 {
+		var context []byte
+		if c.o.useExportContext {
+			context = []byte(c.o.exportContext)
+		}
+		material, err := c.m.ExportKeyingMaterial(c.o.exportLabel, context, n)
+		if err != nil {
+			return err
+		}
+		if err := c.write(material); err != nil {
+			return err
+		}
+	}
+	if !c.o.exportTrafficSecrets {
+		return nil
+	}
+	read, write, err := c.log.trafficSecrets(c.o.server)
+	if err != nil {
+		return err
+	}
+	secrets := binary.LittleEndian.AppendUint16(nil, uint16(len(read)))
+	return c.write(append(append(secrets, read...), write...))
 }
 
 // speak writes what the shim has to write first, then gives back what it reads,

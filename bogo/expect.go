@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"crypto/tls"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,24 +14,52 @@ import (
 
 // observed is what has been seen of a connection so far.
 type observed struct {
-	hello       *tlscore.ClientHello // a server's, if it was shown
-	done        bool                 // the handshake is complete
-	ended       bool                 // the peer's direction has ended
-	truncated   bool                 // without close_notify
-	closedWrite bool                 // our own close_notify was asked for
-	data        []byte               // application data that came, not yet dealt with
-	messages    strings.Builder      // what -expect-msg-callback wants to see
-	clientHello int                  // how many were sent or received
-	signedBy    int                  // the number of the credential that signed
+	hello         *tlscore.ClientHello // a server's, if it was shown
+	writable      bool                 // Write may begin
+	earlyWritable bool                 // WriteEarly may begin
+	offeredEarly  bool                 // it could begin once
+	done          bool                 // the handshake is complete
+	ended         bool                 // the peer's direction has ended
+	truncated     bool                 // without close_notify
+	closedWrite   bool                 // our own close_notify was asked for
+	data          []byte               // application data that came, not yet dealt with
+	signedBy      int                  // the number of the credential that signed
+	authorities   [][]byte             // the names of a CertificateRequest
+	seen          messages
+}
+
+// early reports whether application data can be written before the handshake is
+// done, because there is early data.
+func (c *conn) early() bool {
+	if c.o.server {
+		return c.writable && c.m.EarlyDataAccepted()
+	}
+	return c.earlyWritable
 }
 
 // observe notes what an event says.
 func (c *conn) observe(ev tlscore.Event) error {
 	switch ev.Kind {
+	case tlscore.EventWritable:
+		c.writable, c.earlyWritable = true, false
+	case tlscore.EventEarlyWritable:
+		if c.o.expectNoOfferEarlyData {
+			return errors.New("early data is offered, and should not be")
+		}
+		c.earlyWritable, c.offeredEarly = true, true
+	case tlscore.EventEarlyRejected:
+		c.earlyWritable = false
+		if c.o.expectRejectEarlyData {
+			return errEarlyRejected
+		}
 	case tlscore.EventHandshakeDone:
 		c.done = true
+		if c.o.handshakeNeverDone {
+			return errDone
+		}
+		return c.expectations()
 	case tlscore.EventData:
-		if !c.done {
+		if !c.done && !ev.Early {
 			return fmt.Errorf("%w: %s inside the handshake", errContract, ev)
 		}
 		c.data = append(c.data, ev.Data...)
@@ -40,27 +69,11 @@ func (c *conn) observe(ev tlscore.Event) error {
 	return nil
 }
 
-// trace is the Config.Trace of the machine.
-func (c *conn) trace(msg tlscore.TraceMessage) {
-	direction := "read"
-	if msg.Sent {
-		direction = "write"
-	}
-	if msg.Alert {
-		fmt.Fprintf(&c.messages, "%s alert %d %d\n", direction, msg.Body[0], msg.Body[1])
-		return
-	}
-	fmt.Fprintf(&c.messages, "%s hs %d\n", direction, msg.Body[0])
-	const clientHello = 1
-	if msg.Body[0] == clientHello {
-		c.clientHello++
-	}
-}
-
 // looksAtHello reports whether the test wants to see the ClientHello.
 func (o *options) looksAtHello() bool {
 	return o.useEarlyCallback || o.failEarlyCallback || o.installDDoSCallback || o.failDDoSCallback ||
-		o.expectServerName != "" || o.expectNoServerName || o.expectAdvertisedALPN != "" || o.expectPeerVerifyPrefs != nil
+		o.expectServerName != "" || o.expectNoServerName || o.expectAdvertisedALPN != "" || o.expectPeerVerifyPrefs != nil ||
+		o.followsClient() || o.matchesIssuers()
 }
 
 // answerHello looks at the ClientHello and goes on with it, or not.
@@ -76,7 +89,38 @@ func (c *conn) answerHello() error {
 	case c.o.failEarlyCallback:
 		return c.m.Reject(tlscore.AlertHandshakeFailure)
 	}
+	if c.o.matchesIssuers() {
+		certs := c.issuedBy(c.hello.CertificateAuthorities)
+		if len(certs) == 0 {
+			c.m.Reject(tlscore.AlertHandshakeFailure)
+			return errIssuer
+		}
+		c.cfg = c.cfg.Clone()
+		c.cfg.Certificates = certs
+	}
+	if c.o.followsClient() {
+		c.cfg = inOrderOf(c.cfg, c.hello.CipherSuites)
+	}
 	return c.m.Accept(c.cfg)
+}
+
+// followsClient reports whether the test looks at the suite that a server takes,
+// and expects the first of the client's, as BoringSSL does unless told otherwise.
+func (o *options) followsClient() bool {
+	return !o.serverPreference && o.preset == nil && (o.expectCipher != 0 || o.expectCipherAES != 0)
+}
+
+// inOrderOf returns a config that prefers suites in the client's order.
+func inOrderOf(cfg *tlscore.Config, offered []uint16) *tlscore.Config {
+	var suites []uint16
+	for _, id := range offered {
+		if slices.Contains(supportedSuites, id) {
+			suites = append(suites, id)
+		}
+	}
+	cfg = cfg.Clone()
+	cfg.CipherSuites = suites
+	return cfg
 }
 
 func (c *conn) expectHello() error {
@@ -109,10 +153,12 @@ func mismatch(what string, got, want any) error {
 // expectations checks what the runner expects of the connection when its
 // handshake is done.
 func (c *conn) expectations() error {
+	cs := c.m.ConnectionState()
 	for _, check := range []func(tls.ConnectionState) error{
-		c.expectParameters, c.expectProtocol, c.expectPeer, c.expectRetry, c.expectCredential,
+		c.expectParameters, c.expectMessages, c.expectProtocol, c.expectPeer, c.expectStaples,
+		c.expectCredential, c.expectResumption, c.expectEarlyData, c.expectTLS12Session,
 	} {
-		if err := check(c.m.ConnectionState()); err != nil {
+		if err := check(cs); err != nil {
 			return err
 		}
 	}
@@ -138,6 +184,46 @@ func (c *conn) expectParameters(cs tls.ConnectionState) error {
 	return nil
 }
 
+func (c *conn) expectMessages(cs tls.ConnectionState) error {
+	o := c.o
+	retried := c.seen.clientHellos > 1
+	if o.expectHRR && !retried || o.expectNoHRR && retried {
+		return mismatch("HelloRetryRequest", retried, !retried)
+	}
+	if want := o.expectPeerSignatureAlgorithm; want != 0 && !cs.DidResume && c.seen.peerScheme != want {
+		return mismatch("signature scheme of the peer", c.seen.peerScheme, want)
+	}
+	if o.expectExtendedMasterSecret && cs.Version == tls.VersionTLS12 && !c.seen.serverSent(extExtendedMasterSecret) {
+		return errors.New("no extended_master_secret")
+	}
+	if o.expectSecureRenegotiation && cs.Version == tls.VersionTLS12 && !c.seen.serverSent(extRenegotiationInfo) {
+		return errors.New("no renegotiation_info")
+	}
+	if want := o.expectClientCAList; want != nil {
+		names, err := nameList(*want)
+		if err != nil || !slices.EqualFunc(c.authorities, names, bytes.Equal) {
+			return mismatch("authorities", c.authorities, names)
+		}
+	}
+	return nil
+}
+
+// nameList reads the form that the runner gives names of authorities in.
+func nameList(text string) (names [][]byte, err error) {
+	names = [][]byte{}
+	if text == "<NULL>" || text == "<EMPTY>" {
+		return names, nil
+	}
+	for part := range strings.SplitSeq(text, ",") {
+		name, err := hex.DecodeString(part)
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, name)
+	}
+	return names, nil
+}
+
 func (c *conn) expectProtocol(cs tls.ConnectionState) error {
 	want := c.o.expectALPN
 	if c.o.server {
@@ -153,8 +239,8 @@ func (c *conn) expectPeer(cs tls.ConnectionState) error {
 	if c.o.expectNoPeerCert && len(cs.PeerCertificates) > 0 {
 		return errors.New("the peer has a certificate, and should not")
 	}
-	if !c.o.expectNoPeerCert && !c.o.server && len(cs.PeerCertificates) == 0 {
-		return errors.New("the server has no certificate")
+	if !c.o.expectNoPeerCert && (!c.o.server || c.o.requireClientCert) && len(cs.PeerCertificates) == 0 {
+		return errors.New("the peer has no certificate")
 	}
 	if c.o.expectPeerCertFile == "" {
 		return nil
@@ -174,10 +260,16 @@ func (c *conn) expectPeer(cs tls.ConnectionState) error {
 	return nil
 }
 
-func (c *conn) expectRetry(tls.ConnectionState) error {
-	retried := c.clientHello > 1
-	if c.o.expectHRR && !retried || c.o.expectNoHRR && retried {
-		return mismatch("HelloRetryRequest", retried, !retried)
+func (c *conn) expectStaples(cs tls.ConnectionState) error {
+	if want := c.o.expectOCSPResponse; want != nil && !bytes.Equal(cs.OCSPResponse, want) {
+		return mismatch("OCSP response", cs.OCSPResponse, want)
+	}
+	if c.o.expectSCTs == nil {
+		return nil
+	}
+	want, err := timestampList(c.o.expectSCTs)
+	if err != nil || !slices.EqualFunc(cs.SignedCertificateTimestamps, want, bytes.Equal) {
+		return mismatch("timestamps", cs.SignedCertificateTimestamps, want)
 	}
 	return nil
 }
@@ -189,13 +281,62 @@ func (c *conn) expectCredential(tls.ConnectionState) error {
 	return nil
 }
 
-// lateExpectations checks what can be known at the end only.
-func (c *conn) lateExpectations() error {
-	want := c.o.expectMsgCallback
-	if want == "" {
+func (c *conn) expectResumption(cs tls.ConnectionState) error {
+	if want := c.resuming && !c.o.expectSessionMiss; cs.DidResume != want {
+		return mismatch("resumption", cs.DidResume, want)
+	}
+	return nil
+}
+
+// expectEarlyData checks whether early data was accepted. Why it was not, the
+// machine does not tell.
+func (c *conn) expectEarlyData(tls.ConnectionState) error {
+	o, accepted := c.o, c.m.EarlyDataAccepted()
+	accept := o.expectAcceptEarlyData || o.expectEarlyDataReason == "accept"
+	reject := o.expectRejectEarlyData || o.expectEarlyDataReason != "" && o.expectEarlyDataReason != "accept"
+	if accept && !accepted || reject && accepted || c.offeredEarly && !accepted && !reject {
+		return mismatch("early data accepted", accepted, !accepted)
+	}
+	return nil
+}
+
+// expectTLS12Session checks, when a handshake of TLS 1.2 is done, whether it left
+// a session behind.
+func (c *conn) expectTLS12Session(cs tls.ConnectionState) error {
+	o := c.o
+	if !o.server && cs.Version == tls.VersionTLS12 {
+		want := !o.expectNoSession && (!cs.DidResume || o.expectTicketRenewal)
+		got := !cs.DidResume && c.s.cache.puts > c.puts || c.seen.tickets > 0
+		if got != want {
+			return mismatch("new session", got, want)
+		}
+	}
+	if stored := c.s.store.puts > c.stored; o.expectSessionID && !stored || o.expectNoSessionID && stored {
+		return mismatch("session in the store", stored, !stored)
+	}
+	return nil
+}
+
+// expectTLS13Session checks, when all has been read, whether the server has sent a
+// ticket, and for what.
+func (c *conn) expectTLS13Session() error {
+	if c.o.server || c.m.ConnectionState().Version != tls.VersionTLS13 {
 		return nil
 	}
-	if got := c.messages.String(); got != withoutCCS(want) {
+	want := !c.o.expectNoSession && !c.o.shimShutsDown
+	if got := c.s.cache.puts > c.puts; got != want {
+		return mismatch("new session", got, want)
+	}
+	if last := c.s.cache.last; want && (last.MaxEarlyData > 0) != c.o.expectTicketSupportsEarlyData {
+		return mismatch("early data of the new session", last.MaxEarlyData, c.o.expectTicketSupportsEarlyData)
+	}
+	return nil
+}
+
+// expectLog checks the messages of the whole connection.
+func (c *conn) expectLog() error {
+	want := c.o.expectMsgCallback
+	if got := c.seen.log.String(); want != "" && got != withoutCCS(want) {
 		return fmt.Errorf("messages: got\n%s\nwant\n%s", got, want)
 	}
 	return nil
@@ -211,22 +352,4 @@ func withoutCCS(messages string) string {
 		}
 	}
 	return kept.String()
-}
-
-// describe is what stderr gets of an error: first a token for the runner to look
-// for, the name of the reason or the number of the peer's alert, then all of it.
-func describe(err error) string {
-	var protocol *tlscore.ProtocolError
-	var local *tlscore.LocalError
-	var alert *tlscore.RemoteAlert
-	token := ""
-	switch {
-	case errors.As(err, &alert):
-		token = fmt.Sprintf(":alert %d: ", uint8(alert.Alert))
-	case errors.As(err, &protocol):
-		token = fmt.Sprintf(":%s: ", protocol.Reason)
-	case errors.As(err, &local):
-		token = fmt.Sprintf(":%s: ", local.Reason)
-	}
-	return token + err.Error()
 }

@@ -43,16 +43,50 @@ var flags = map[string]flag{
 	"-reject-alpn":    set(func(o *options) *bool { return &o.rejectALPN }),
 	"-max-cert-list":  number(func(o *options) *int { return &o.maxCertList }),
 
-	"-new-x509-credential": action(func(o *options) { o.credentials = append(o.credentials, credential{}) }),
-	"-cert-file":           text(func(o *options) *string { return &o.current().certFile }),
-	"-key-file":            text(func(o *options) *string { return &o.current().keyFile }),
-	"-signing-prefs":       list(func(o *options) *[]tls.SignatureScheme { return &o.current().signingPrefs }),
+	"-fips-202205":                    action(func(o *options) { o.preset = &fips202205 }),
+	"-wpa-202304":                     action(func(o *options) { o.preset = &wpa202304 }),
+	"-cnsa-202407":                    action(func(o *options) { o.preset = &cnsa202407 }),
+	"-cnsa1-202603":                   action(func(o *options) { o.preset = &cnsa1202603 }),
+	"-cnsa2-202603":                   action(func(o *options) { o.preset = &cnsa2202603 }),
+	"-server-preference":              set(func(o *options) *bool { return &o.serverPreference }),
+	"-fallback-scsv":                  set(func(o *options) *bool { return &o.fallbackSCSV }),
+	"-enable-grease":                  set(func(o *options) *bool { return &o.enableGREASE }),
+	"-permute-extensions":             set(func(o *options) *bool { return &o.permuteExtensions }),
+	"-no-ticket":                      set(func(o *options) *bool { return &o.noTicket }),
+	"-enable-early-data":              set(func(o *options) *bool { return &o.enableEarlyData }),
+	"-enable-ocsp-stapling":           set(func(o *options) *bool { return &o.enableOCSPStapling }),
+	"-enable-signed-cert-timestamps":  set(func(o *options) *bool { return &o.enableSCTs }),
+	"-require-any-client-certificate": set(func(o *options) *bool { return &o.requireClientCert }),
+	"-use-client-ca-list":             optionalText(func(o *options) **string { return &o.useClientCAList }),
+
+	"-new-x509-credential":    action(func(o *options) { o.credentials = append(o.credentials, credential{}) }),
+	"-cert-file":              text(func(o *options) *string { return &o.current().certFile }),
+	"-key-file":               text(func(o *options) *string { return &o.current().keyFile }),
+	"-signing-prefs":          list(func(o *options) *[]tls.SignatureScheme { return &o.current().signingPrefs }),
+	"-ocsp-response":          base64Bytes(func(o *options) *[]byte { return &o.current().ocspResponse }),
+	"-signed-cert-timestamps": base64Bytes(func(o *options) *[]byte { return &o.current().scts }),
+	"-must-match-issuer":      set(func(o *options) *bool { return &o.current().mustMatchIssuer }),
 
 	"-async":                        set(func(o *options) *bool { return &o.async }),
 	"-tlscore-chunking":             text(func(o *options) *string { return &o.chunking }),
 	"-tlscore-tasks":                text(func(o *options) *string { return &o.tasks }),
+	"-use-custom-verify-callback":   set(func(o *options) *bool { return &o.customVerify }),
 	"-verify-peer":                  set(func(o *options) *bool { return &o.verifyPeer }),
 	"-verify-fail":                  set(func(o *options) *bool { return &o.verifyFail }),
+	"-reverify-on-resume":           set(func(o *options) *bool { return &o.reverifyOnResume }),
+	"-use-ticket-callback":          set(func(o *options) *bool { return &o.useTicketCallback }),
+	"-use-ticket-aead-callback":     set(func(o *options) *bool { return &o.useTicketCallback }),
+	"-renew-ticket":                 set(func(o *options) *bool { return &o.renewTicket }),
+	"-skip-ticket":                  set(func(o *options) *bool { return &o.skipTicket }),
+	"-resumption-delay":             number(func(o *options) *int { return &o.resumptionDelay }),
+	"-use-ocsp-callback":            set(func(o *options) *bool { return &o.useOCSPCallback }),
+	"-decline-ocsp-callback":        set(func(o *options) *bool { return &o.declineOCSPCallback }),
+	"-fail-ocsp-callback":           set(func(o *options) *bool { return &o.failOCSPCallback }),
+	"-export-keying-material":       number(func(o *options) *int { return &o.exportKeyingMaterial }),
+	"-export-label":                 text(func(o *options) *string { return &o.exportLabel }),
+	"-export-context":               text(func(o *options) *string { return &o.exportContext }),
+	"-use-export-context":           set(func(o *options) *bool { return &o.useExportContext }),
+	"-export-traffic-secrets":       set(func(o *options) *bool { return &o.exportTrafficSecrets }),
 	"-use-early-callback":           set(func(o *options) *bool { return &o.useEarlyCallback }),
 	"-fail-early-callback":          set(func(o *options) *bool { return &o.failEarlyCallback }),
 	"-install-ddos-callback":        set(func(o *options) *bool { return &o.installDDoSCallback }),
@@ -70,36 +104,55 @@ var flags = map[string]flag{
 	"-read-size":                    number(func(o *options) *int { return &o.readSize }),
 
 	// The certificates of the runner are judged by -verify-fail alone.
-	"-trust-cert":                 text(func(*options) *string { return new(string) }),
-	"-use-custom-verify-callback": ignore,
-	"-expect-verify-result":       ignore,
+	"-trust-cert":           text(func(*options) *string { return new(string) }),
+	"-expect-verify-result": ignore,
 	// The handshake is driven by reading in any case, and a second one is not a
 	// thing that can be asked for.
 	"-implicit-handshake":    ignore,
 	"-no-op-extra-handshake": ignore,
-	"-handshake-twice":       ignore,
+	// The response comes from the callback in any case.
+	"-set-ocsp-in-callback": ignore,
+	// Certificates are asked for by a callback in any case.
+	"-use-old-client-cert-callback": ignore,
+	"-handshake-twice":              ignore,
 	// The data of an event can be looked at as often as one likes.
 	"-peek-then-read": ignore,
 	// Write takes a part where it cannot take all.
 	"-partial-write": ignore,
 
-	"-expect-version":             number(func(o *options) *uint16 { return &o.expectVersion }),
-	"-expect-cipher":              number(func(o *options) *uint16 { return &o.expectCipher }),
-	"-expect-cipher-aes":          number(func(o *options) *uint16 { return &o.expectCipherAES }),
-	"-expect-cipher-no-aes":       number(func(*options) *uint16 { return new(uint16) }),
-	"-expect-curve-id":            number(func(o *options) *tls.CurveID { return &o.expectCurveID }),
-	"-expect-server-name":         text(func(o *options) *string { return &o.expectServerName }),
-	"-expect-no-server-name":      set(func(o *options) *bool { return &o.expectNoServerName }),
-	"-expect-alpn":                text(func(o *options) *string { return &o.expectALPN }),
-	"-expect-advertised-alpn":     text(func(o *options) *string { return &o.expectAdvertisedALPN }),
-	"-expect-peer-cert-file":      text(func(o *options) *string { return &o.expectPeerCertFile }),
-	"-expect-no-peer-cert":        set(func(o *options) *bool { return &o.expectNoPeerCert }),
-	"-expect-hrr":                 set(func(o *options) *bool { return &o.expectHRR }),
-	"-expect-no-hrr":              set(func(o *options) *bool { return &o.expectNoHRR }),
-	"-expect-selected-credential": optionalNumber(func(o *options) **int { return &o.expectSelectedCredential }),
-	"-expect-msg-callback":        text(func(o *options) *string { return &o.expectMsgCallback }),
-	"-expect-peer-verify-pref":    list(func(o *options) *[]tls.SignatureScheme { return &o.expectPeerVerifyPrefs }),
-	"-handshake-never-done":       set(func(o *options) *bool { return &o.handshakeNeverDone }),
+	"-expect-version":                    number(func(o *options) *uint16 { return &o.expectVersion }),
+	"-expect-cipher":                     number(func(o *options) *uint16 { return &o.expectCipher }),
+	"-expect-cipher-aes":                 number(func(o *options) *uint16 { return &o.expectCipherAES }),
+	"-expect-cipher-no-aes":              number(func(*options) *uint16 { return new(uint16) }),
+	"-expect-curve-id":                   number(func(o *options) *tls.CurveID { return &o.expectCurveID }),
+	"-expect-server-name":                text(func(o *options) *string { return &o.expectServerName }),
+	"-expect-no-server-name":             set(func(o *options) *bool { return &o.expectNoServerName }),
+	"-expect-alpn":                       text(func(o *options) *string { return &o.expectALPN }),
+	"-expect-advertised-alpn":            text(func(o *options) *string { return &o.expectAdvertisedALPN }),
+	"-expect-peer-cert-file":             text(func(o *options) *string { return &o.expectPeerCertFile }),
+	"-expect-no-peer-cert":               set(func(o *options) *bool { return &o.expectNoPeerCert }),
+	"-expect-hrr":                        set(func(o *options) *bool { return &o.expectHRR }),
+	"-expect-no-hrr":                     set(func(o *options) *bool { return &o.expectNoHRR }),
+	"-expect-selected-credential":        optionalNumber(func(o *options) **int { return &o.expectSelectedCredential }),
+	"-expect-msg-callback":               text(func(o *options) *string { return &o.expectMsgCallback }),
+	"-expect-peer-verify-pref":           list(func(o *options) *[]tls.SignatureScheme { return &o.expectPeerVerifyPrefs }),
+	"-expect-session-miss":               set(func(o *options) *bool { return &o.expectSessionMiss }),
+	"-expect-no-session":                 set(func(o *options) *bool { return &o.expectNoSession }),
+	"-expect-ticket-renewal":             set(func(o *options) *bool { return &o.expectTicketRenewal }),
+	"-expect-session-id":                 set(func(o *options) *bool { return &o.expectSessionID }),
+	"-expect-no-session-id":              set(func(o *options) *bool { return &o.expectNoSessionID }),
+	"-expect-ticket-supports-early-data": set(func(o *options) *bool { return &o.expectTicketSupportsEarlyData }),
+	"-expect-accept-early-data":          set(func(o *options) *bool { return &o.expectAcceptEarlyData }),
+	"-expect-reject-early-data":          set(func(o *options) *bool { return &o.expectRejectEarlyData }),
+	"-expect-no-offer-early-data":        set(func(o *options) *bool { return &o.expectNoOfferEarlyData }),
+	"-expect-early-data-reason":          text(func(o *options) *string { return &o.expectEarlyDataReason }),
+	"-expect-ocsp-response":              base64Bytes(func(o *options) *[]byte { return &o.expectOCSPResponse }),
+	"-expect-signed-cert-timestamps":     base64Bytes(func(o *options) *[]byte { return &o.expectSCTs }),
+	"-expect-peer-signature-algorithm":   number(func(o *options) *tls.SignatureScheme { return &o.expectPeerSignatureAlgorithm }),
+	"-expect-extended-master-secret":     set(func(o *options) *bool { return &o.expectExtendedMasterSecret }),
+	"-expect-secure-renegotiation":       set(func(o *options) *bool { return &o.expectSecureRenegotiation }),
+	"-expect-client-ca-list":             optionalText(func(o *options) **string { return &o.expectClientCAList }),
+	"-handshake-never-done":              set(func(o *options) *bool { return &o.handshakeNeverDone }),
 }
 
 var ignore = action(func(*options) {})
@@ -115,6 +168,13 @@ func set(field func(*options) *bool) flag {
 func text(field func(*options) *string) flag {
 	return flag{param: true, set: func(o *options, value string) error {
 		*field(o) = value
+		return nil
+	}}
+}
+
+func optionalText(field func(*options) **string) flag {
+	return flag{param: true, set: func(o *options, value string) error {
+		*field(o) = &value
 		return nil
 	}}
 }

@@ -31,6 +31,9 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"time"
+
+	"tlscore.example/tlscore"
 )
 
 const (
@@ -73,7 +76,10 @@ func run(args []string) (code int) {
 
 // run makes the connections, one after the other.
 func (inv *invocation) run() error {
-	s := new(session)
+	s, err := newSession()
+	if err != nil {
+		return err
+	}
 	for i := range inv.initial.resumeCount + 1 {
 		o, retry := &inv.initial, (*options)(nil)
 		if i > 0 {
@@ -82,6 +88,25 @@ func (inv *invocation) run() error {
 		if err := connect(o, retry, s, i > 0); err != nil {
 			return fmt.Errorf("connection %d: %w", i+1, err)
 		}
+		s.elapsed += time.Duration(o.resumptionDelay) * time.Second
 	}
 	return nil
+}
+
+// describe is what stderr gets of an error: first a token for the runner to look
+// for, the name of the reason or the number of the peer's alert, then all of it.
+func describe(err error) string {
+	var protocol *tlscore.ProtocolError
+	var local *tlscore.LocalError
+	var alert *tlscore.RemoteAlert
+	token := ""
+	switch {
+	case errors.As(err, &alert):
+		token = fmt.Sprintf(":alert %d: ", uint8(alert.Alert))
+	case errors.As(err, &protocol):
+		token = fmt.Sprintf(":%s: ", protocol.Reason)
+	case errors.As(err, &local):
+		token = fmt.Sprintf(":%s: ", local.Reason)
+	}
+	return token + err.Error()
 }

@@ -28,6 +28,17 @@ type options struct {
 	declineALPN            bool
 	rejectALPN             bool
 	maxCertList            int
+	preset                 *preset // a compliance policy
+	serverPreference       bool
+	fallbackSCSV           bool
+	enableGREASE           bool
+	permuteExtensions      bool
+	noTicket               bool
+	enableEarlyData        bool
+	enableOCSPStapling     bool
+	enableSCTs             bool
+	requireClientCert      bool
+	useClientCAList        *string
 	identity               credential   // the default one
 	credentials            []credential // those of -new-x509-credential
 
@@ -35,8 +46,20 @@ type options struct {
 
 	async                     bool
 	chunking, tasks           string
+	customVerify              bool
 	verifyPeer                bool
-	requireClientCert         bool
+	reverifyOnResume          bool
+	useTicketCallback         bool
+	renewTicket, skipTicket   bool
+	resumptionDelay           int // seconds
+	useOCSPCallback           bool
+	declineOCSPCallback       bool
+	failOCSPCallback          bool
+	exportKeyingMaterial      int
+	exportLabel               string
+	exportContext             string
+	useExportContext          bool
+	exportTrafficSecrets      bool
 	verifyFail                bool
 	useEarlyCallback          bool
 	failEarlyCallback         bool
@@ -72,12 +95,32 @@ type options struct {
 	expectMsgCallback        string
 	expectPeerVerifyPrefs    []tls.SignatureScheme
 	handshakeNeverDone       bool
+
+	expectSessionMiss             bool
+	expectNoSession               bool
+	expectTicketRenewal           bool
+	expectSessionID               bool
+	expectNoSessionID             bool
+	expectTicketSupportsEarlyData bool
+	expectAcceptEarlyData         bool
+	expectRejectEarlyData         bool
+	expectNoOfferEarlyData        bool
+	expectEarlyDataReason         string
+	expectOCSPResponse            []byte
+	expectSCTs                    []byte
+	expectPeerSignatureAlgorithm  tls.SignatureScheme
+	expectExtendedMasterSecret    bool
+	expectSecureRenegotiation     bool
+	expectClientCAList            *string
 }
 
 // credential is a certificate chain with what belongs to it.
 type credential struct {
 	certFile, keyFile string
 	signingPrefs      []tls.SignatureScheme
+	ocspResponse      []byte
+	scts              []byte // a SignedCertificateTimestampList
+	mustMatchIssuer   bool
 }
 
 // defaults returns the options before any flag.

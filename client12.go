@@ -32,10 +32,23 @@ var clientRules12 = ruleTable{
 		{inputServerHelloDone, clientServerHelloDone, oneOf(StateAgreeKey)},
 	},
 	StateWaitServerHelloDone: {
-		{inputServerHelloDone, clientServerHelloDone, oneOf(StateAgreeKey)},
+		{inputServerHelloDone, clientServerHelloDone, oneOf(StateChooseCertificate)},
+	},
+	StateChooseCertificate: {
+		{inputTask, clientCertificateChosen12, oneOf(StateAgreeKey)},
 	},
 	StateAgreeKey: {
-		{inputTask, clientKeyAgreed12, oneOf(StateWaitServerChangeCipherSpec)},
+		{inputTask, clientKeyAgreed12, oneOf(StateSign, StateWaitNewSessionTicket, StateWaitServerChangeCipherSpec)},
+	},
+	StateSign: {
+		{inputTask, clientSigned12, oneOf(StateWaitNewSessionTicket, StateWaitServerChangeCipherSpec)},
+	},
+	// "This message MUST be sent if the server included a SessionTicket extension
+	// in the ServerHello. This message MUST NOT be sent if the server did not
+	// include a SessionTicket extension in the ServerHello."
+	// https://www.rfc-editor.org/rfc/rfc5077#section-3.3
+	StateWaitNewSessionTicket: {
+		{inputNewSessionTicket, clientNewSessionTicket12, oneOf(StateWaitServerChangeCipherSpec)},
 	},
 	// "It is a fatal error if a Finished message is not preceded by a
 	// ChangeCipherSpec message at the appropriate point in the handshake."
@@ -73,7 +86,8 @@ func clientServerHello12(m *Machine, msg []byte, hello *wire.ServerHello) (State
 	if c.earlyOpen {
 		return 0, violationf(ReasonUnsupportedVersion, "%s with early data", hello.LegacyVersion)
 	}
-	suite, err := c.checkServerHello12(hello, m.d)
+	resumes := c.resumes12(hello)
+	suite, err := c.checkServerHello12(hello, m.d, resumes)
 	if err != nil {
 		return 0, err
 	}
@@ -92,22 +106,28 @@ func clientServerHello12(m *Machine, msg []byte, hello *wire.ServerHello) (State
 	}
 	t.serverRandom = hello.Random
 	t.extended = hello.Has(wire.ExtExtendedMasterSecret)
-	t.keepMessages = true // until it is known that the server wants no certificate
+	t.sessionID = bytes.Clone(hello.SessionID)
+	t.keepMessages = !resumes // until it is known that the server wants no certificate
 	c.startTranscript12(suite, c.helloRaw)
 	c.helloRaw = nil
 	c.note(msg)
 	c.statusExpected = hello.Has(wire.ExtStatusRequest)
+	c.ticketExpected = hello.Has(wire.ExtSessionTicket)
 	m.conn.CipherSuite = uint16(suite.id)
 	m.conn.ServerName = m.cfg.ServerName
+	if resumes {
+		return m.resumeClient12()
+	}
+	c.dropSession12()
 	m.keepStaples(nil, hello.SCTs)
 	return StateWaitCertificate, nil
 }
 
 // checkServerHello12 judges a ServerHello of TLS 1.2, and returns the cipher suite.
-func (c *clientHandshake) checkServerHello12(hello *wire.ServerHello, d *derived) (*cipherSuite, error) {
-	// A server that echoes the session id resumes a session. The id of a client
-	// that has offered none is there for middleboxes only.
-	if len(hello.SessionID) > 0 && bytes.Equal(hello.SessionID, c.hello.SessionID) {
+func (c *clientHandshake) checkServerHello12(hello *wire.ServerHello, d *derived, resumes bool) (*cipherSuite, error) {
+	// The session id of a client that offers no session of TLS 1.2 is there for
+	// middleboxes only.
+	if !resumes && len(hello.SessionID) > 0 && bytes.Equal(hello.SessionID, c.hello.SessionID) {
 		return nil, violationf(ReasonSessionIDMismatch, "the server resumes a session that was not offered")
 	}
 	// "The single cipher suite selected by the server from the list in
@@ -116,6 +136,11 @@ func (c *clientHandshake) checkServerHello12(hello *wire.ServerHello, d *derived
 	suite := findSuite(d.suites, tls.VersionTLS12, hello.CipherSuite)
 	if suite == nil {
 		return nil, violationf(ReasonCipherSuiteNotOffered, "%s", hello.CipherSuite)
+	}
+	if resumes {
+		if err := c.session12.check12(hello); err != nil {
+			return nil, err
+		}
 	}
 	// "The single compression algorithm selected by the server from the list in
 	// ClientHello.compression_methods."
@@ -266,7 +291,7 @@ func clientCertificateRequest12(m *Machine, msg []byte) (State, error) {
 	if err := request.Parse(msg[wire.HeaderLen:]); err != nil {
 		return 0, malformed(err)
 	}
-	m.client.certificateRequested = true
+	m.client.request12 = m.d.clientRequest12(&request)
 	m.client.note(msg)
 	return StateWaitServerHelloDone, nil
 }
@@ -282,11 +307,37 @@ func clientServerHelloDone(m *Machine, msg []byte) (State, error) {
 		return 0, err
 	}
 	c.note(msg)
+	if c.request12 != nil {
+		return m.await(StateChooseCertificate, m.newClientCertificateTask(c.request12.info()))
+	}
 	c.tls12.dropMessages()
+	return m.agreeKey12()
+}
+
+// agreeKey12 does the client's part of the key exchange.
+func (m *Machine) agreeKey12() (State, error) {
+	c := m.client
 	return m.await(StateAgreeKey, newRespondTask(m.cfg, c.tls12.group, c.serverShare))
 }
 
-// clientKeyAgreed12 sends the client's flight.
+// clientCertificateChosen12 notes what the client authenticates with, if with
+// anything.
+func clientCertificateChosen12(m *Machine, _ []byte) (State, error) {
+	c := m.client
+	t, err := m.result()
+	if err != nil {
+		return 0, err
+	}
+	if c.credential, c.scheme, err = m.clientCredential(t, c.request12); err != nil {
+		return 0, err
+	}
+	if c.credential == nil {
+		c.tls12.dropMessages()
+	}
+	return m.agreeKey12()
+}
+
+// clientKeyAgreed12 begins the client's flight, up to what has to be signed.
 func clientKeyAgreed12(m *Machine, _ []byte) (State, error) {
 	c := m.client
 	t, err := m.result()
@@ -294,10 +345,13 @@ func clientKeyAgreed12(m *Machine, _ []byte) (State, error) {
 		return 0, err
 	}
 	defer clear(t.shared)
-	if c.certificateRequested {
-		// "If no suitable certificate is available, the client MUST send a
-		// certificate message containing no certificates."
-		// https://www.rfc-editor.org/rfc/rfc5246#section-7.4.6
+	// "If no suitable certificate is available, the client MUST send a
+	// certificate message containing no certificates."
+	// https://www.rfc-editor.org/rfc/rfc5246#section-7.4.6
+	switch {
+	case c.credential != nil:
+		m.emit(c.credential.message12())
+	case c.request12 != nil:
 		m.emit(&wire.Certificate12{})
 	}
 	m.emit(&wire.ClientKeyExchange{Point: t.public})
@@ -305,8 +359,34 @@ func clientKeyAgreed12(m *Machine, _ []byte) (State, error) {
 	if err := m.deriveKeys12(); err != nil {
 		return 0, err
 	}
+	if c.credential == nil {
+		return m.finishClient12()
+	}
+	return m.await(StateSign, newSignTask(m.cfg, c.credential, c.scheme, c.tls12.takeMessages()))
+}
+
+// clientSigned12 proves that the certificate is the client's.
+func clientSigned12(m *Machine, _ []byte) (State, error) {
+	signature, err := m.takeSignature()
+	if err != nil {
+		return 0, err
+	}
+	m.emit(&wire.CertificateVerify{Algorithm: wire.SignatureScheme(m.client.scheme.id), Signature: signature})
+	return m.finishClient12()
+}
+
+// finishClient12 ends the client's flight.
+func (m *Machine) finishClient12() (State, error) {
 	m.sendFinished12()
-	return StateWaitServerChangeCipherSpec, nil
+	return m.client.awaitServer12(), nil
+}
+
+// awaitServer12 is where a client waits for the last flight of the server.
+func (c *clientHandshake) awaitServer12() State {
+	if c.ticketExpected {
+		return StateWaitNewSessionTicket
+	}
+	return StateWaitServerChangeCipherSpec
 }
 
 // clientChangeCipherSpec changes to the server's keys.
@@ -314,7 +394,8 @@ func clientChangeCipherSpec(m *Machine, fragment []byte) (State, error) {
 	return StateWaitServerFinished, m.takeChangeCipherSpec(fragment)
 }
 
-// clientFinished12 checks the server's Finished and ends the handshake.
+// clientFinished12 checks the server's Finished and ends the handshake; in one that
+// resumes a session, the client's Finished is still to be sent.
 func clientFinished12(m *Machine, msg []byte) (State, error) {
 	if err := m.checkFinished12(msg); err != nil {
 		return 0, err
@@ -322,5 +403,16 @@ func clientFinished12(m *Machine, msg []byte) (State, error) {
 	if err := m.verifyConnection(); err != nil {
 		return 0, err
 	}
-	return m.connected12()
+	if m.client.resumed != nil {
+		m.sendFinished12()
+	}
+	kept, err := m.keepSession12()
+	if err != nil {
+		return 0, err
+	}
+	next, err := m.connected12()
+	if kept {
+		m.push(EventSessionTicket)
+	}
+	return next, err
 }

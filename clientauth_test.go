@@ -149,14 +149,3 @@ func (r *rig) answers() []func(*tlstest.Peer) []byte {
 	}
 	return []func(*tlstest.Peer) []byte{(*tlstest.Peer).CertificateMessage, (*tlstest.Peer).CertificateVerify, (*tlstest.Peer).Finished}
 }
-
-// A server that wants a certificate does not serve clients that it cannot ask.
-func TestClientAuthAndVersion(t *testing.T) {
-	cfg := testServerConfig12()
-	requireClient(cfg)
-	client, server := newPair(t, testClientConfig12(), cfg)
-	talk(t, client, server, 1<<20)
-	if server.State() != StateFailed || reasonOf(server.Err()) != ReasonCertificateRequired {
-		t.Errorf("state %v, %v", server.State(), server.Err())
-	}
-}

@@ -17,7 +17,7 @@ var clientHelloRules = ruleTable{
 		{inputTask, clientSharesMade, oneOf(StateWaitServerHello)},
 	},
 	StateWaitServerHello: {
-		{inputServerHello, clientServerHello, oneOf(StateAgreeKey, StateWaitCertificate)},
+		{inputServerHello, clientServerHello, oneOf(StateAgreeKey, StateWaitCertificate, StateWaitNewSessionTicket, StateWaitServerChangeCipherSpec)},
 		{inputHelloRetryRequest, clientHelloRetryRequest, oneOf(StateMakeKeyShare, StateWaitServerHelloRetry)},
 		{inputChangeCipherSpec, dropChangeCipherSpec, oneOf(StateWaitServerHello)},
 	},
@@ -37,17 +37,22 @@ type clientHandshake struct {
 	earlyOpen bool                // early data was offered, and is neither ended nor refused
 
 	// Of TLS 1.2.
-	certificateRequested bool
-	statusExpected       bool     // the server may send a CertificateStatus
-	rawChain             [][]byte // the server's
-	heldBack             []byte   // a ServerKeyExchange, until the chain is verified
-	serverShare          []byte   // the server's, for the group
+	session12      *resumed                 // the session that it wants to resume, until the server has decided
+	request12      *credentialRequest       // the server's, if it wants a certificate
+	credential     *credential              // that answers it
+	statusExpected bool                     // the server may send a CertificateStatus
+	ticketExpected bool                     // the server will send a NewSessionTicket
+	ticket         *wire.NewSessionTicket12 // that it has sent
+	rawChain       [][]byte                 // the server's
+	heldBack       []byte                   // a ServerKeyExchange, until the chain is verified
+	serverShare    []byte                   // the server's, for the group
 }
 
 // wipe clears the secrets.
 func (c *clientHandshake) wipe() {
 	c.handshake.wipe()
 	c.dropOffer()
+	c.dropSession12()
 }
 
 // retryRequest is what a HelloRetryRequest has fixed.
@@ -63,7 +68,11 @@ func clientStart(m *Machine, _ []byte) (State, error) {
 	if err != nil {
 		return 0, err
 	}
-	c.offer = newOffer(session, m.d)
+	if session != nil && session.Version == tls.VersionTLS12 {
+		c.session12 = m.d.offer12(session)
+	} else {
+		c.offer = newOffer(session, m.d)
+	}
 	if err := c.newHello(m.cfg, m.d); err != nil {
 		return 0, err
 	}
@@ -82,6 +91,7 @@ func clientSharesMade(m *Machine, _ []byte) (State, error) {
 	if err := m.bind(); err != nil {
 		return 0, err
 	}
+	c.fit12()
 	// The middleboxes are told that a handshake is resumed: before its first
 	// protected record, or its second ClientHello, the client sends a
 	// change_cipher_spec. RFC 8446, Appendix D.4.
@@ -139,6 +149,7 @@ func (c *clientHandshake) newHello(cfg *Config, d *derived) error {
 		{wire.ExtECPointFormats, tls12},
 		{wire.ExtExtendedMasterSecret, tls12},
 		{wire.ExtRenegotiationInfo, tls12},
+		{wire.ExtSessionTicket, tls12 && cfg.resumes()},
 		{wire.ExtSupportedVersions, tls13},
 		{wire.ExtKeyShare, tls13},
 		{wire.ExtStatusRequest, cfg.OCSPStapling},
@@ -159,7 +170,12 @@ func (c *clientHandshake) randomFields(cfg *Config, d *derived) error {
 	if err := cfg.random(c.hello.Random[:]); err != nil {
 		return err
 	}
-	if cfg.NoMiddleboxCompat || !d.speaks(tls.VersionTLS13) {
+	if c.session12 != nil {
+		c.hello.SessionTicket = c.session12.Ticket
+		if c.hello.SessionID = c.session12.SessionID; len(c.hello.SessionID) > 0 {
+			return nil
+		}
+	} else if cfg.NoMiddleboxCompat || !d.speaks(tls.VersionTLS13) {
 		return nil
 	}
 	c.hello.SessionID = make([]byte, 32)

@@ -123,98 +123,98 @@ CloseWrite              cn    cn    cn    cn    =     =     =     =     =     = 
 // The same of TLS 1.2, from when the version is agreed on.
 
 const clientGrid12 = `
-                        Cert  Stat  SKE   Req   Done  CCS   Fin   Conn  Closed Failed Released
-HelloRequest            um    um    um    um    um    um    um    rn    -      -      -
-ClientHello             um    um    um    um    um    um    um    um    -      -      -
-ServerHello             um    um    um    um    um    um    um    um    -      -      -
-HelloRetryRequest       um    um    um    um    um    um    um    um    -      -      -
-NewSessionTicket        um    um    um    um    um    um    um    um    -      -      -
-EndOfEarlyData          um    um    um    um    um    um    um    um    -      -      -
-EncryptedExtensions     um    um    um    um    um    um    um    um    -      -      -
-Certificate             SKE   um    um    um    um    um    um    um    -      -      -
-ServerKeyExchange       um    Req   Req   um    um    um    um    um    -      -      -
-CertificateRequest      um    um    um    Done  um    um    um    um    -      -      -
-ServerHelloDone         um    um    um    CCS   CCS   um    um    um    -      -      -
-CertificateVerify       um    um    um    um    um    um    um    um    -      -      -
-ClientKeyExchange       um    um    um    um    um    um    um    um    -      -      -
-Finished                um    um    um    um    um    um    Conn  um    -      -      -
-CertificateStatus       um    SKE   um    um    um    um    um    um    -      -      -
-KeyUpdate               um    um    um    um    um    um    um    um    -      -      -
-KeyUpdate(requested)    um    um    um    um    um    um    um    um    -      -      -
-MessageHash             um    um    um    um    um    um    um    um    -      -      -
-other-messages          um    um    um    um    um    um    um    um    -      -      -
-ccs                     ur    ur    ur    ur    ur    Fin   ur    ur    -      -      -
-protected-ccs           -     -     -     -     -     -     bc    bc    -      -      -
-data                    ur    ur    ur    ur    ur    ur    ur    =     -      -      -
-empty-data              ur    ur    ur    ur    ur    ur    ur    =     -      -      -
-unknown-record          ur    ur    ur    ur    ur    ur    ur    ur    -      -      -
-plaintext-message       um    um    um    um    um    um    bm    bm    -      -      -
-plaintext-alert         alert alert alert alert alert alert bm    bm    -      -      -
-alert(fatal)            alert alert alert alert alert alert alert alert -      -      -
-alert(close_notify)     alert alert alert alert alert alert alert Closed -     -      -
-alert(user_canceled)    =     =     =     =     =     =     =     =     -      -      -
-alert(warning)          =     =     =     =     =     =     =     =     -      -      -
-eof                     tc    tc    tc    tc    tc    tc    tc    Closed -     -      -
-eof-in-record           tc    tc    tc    tc    tc    tc    tc    Closed -     -      -
-Step                    =     =     =     =     =     =     =     =     =      =      =
-Accept                  Ewait Ewait Ewait Ewait Ewait Ewait Ewait Ewait Ewait  Efail  Erel
-Reject                  rj    rj    rj    rj    rj    rj    rj    rj    rj     Efail  Erel
-Reject(close_notify)    Eclos Eclos Eclos Eclos Eclos Eclos Eclos Eclos Eclos  Efail  Erel
-Write                   Enot  Enot  Enot  Enot  Enot  Enot  Enot  =     =      Esame  Erel
-AppendSealed            Enot  Enot  Enot  Enot  Enot  Enot  Enot  =     =      Esame  Erel
-call-KeyUpdate          Enot  Enot  Enot  Enot  Enot  Enot  Enot  Ever  Ever   Esame  Erel
-WriteEarly              Eearl Eearl Eearl Eearl Eearl Eearl Eearl Eearl Eearl  Esame  Erel
-SendTicket              Etick Etick Etick Etick Etick Etick Etick Etick Etick  Efail  Erel
-RequestClientCert       Epost Epost Epost Epost Epost Epost Epost Epost Epost  Efail  Erel
-CloseWrite              cn    cn    cn    cn    cn    cn    cn    =     =      =      =
+                        Cert  Stat  SKE   Req   Done  NST   CCS   Fin   Conn  Closed Failed Released
+HelloRequest            um    um    um    um    um    um    um    um    rn    -     -     -
+ClientHello             um    um    um    um    um    um    um    um    um    -     -     -
+ServerHello             um    um    um    um    um    um    um    um    um    -     -     -
+HelloRetryRequest       um    um    um    um    um    um    um    um    um    -     -     -
+NewSessionTicket        um    um    um    um    um    CCS   um    um    um    -     -     -
+EndOfEarlyData          um    um    um    um    um    um    um    um    um    -     -     -
+EncryptedExtensions     um    um    um    um    um    um    um    um    um    -     -     -
+Certificate             SKE   um    um    um    um    um    um    um    um    -     -     -
+ServerKeyExchange       um    Req   Req   um    um    um    um    um    um    -     -     -
+CertificateRequest      um    um    um    Done  um    um    um    um    um    -     -     -
+ServerHelloDone         um    um    um    CCS   CCS   um    um    um    um    -     -     -
+CertificateVerify       um    um    um    um    um    um    um    um    um    -     -     -
+ClientKeyExchange       um    um    um    um    um    um    um    um    um    -     -     -
+Finished                um    um    um    um    um    um    um    Conn  um    -     -     -
+CertificateStatus       um    SKE   um    um    um    um    um    um    um    -     -     -
+KeyUpdate               um    um    um    um    um    um    um    um    um    -     -     -
+KeyUpdate(requested)    um    um    um    um    um    um    um    um    um    -     -     -
+MessageHash             um    um    um    um    um    um    um    um    um    -     -     -
+other-messages          um    um    um    um    um    um    um    um    um    -     -     -
+ccs                     ur    ur    ur    ur    ur    ur    Fin   ur    ur    -     -     -
+protected-ccs           -     -     -     -     -     -     -     bc    bc    -     -     -
+data                    ur    ur    ur    ur    ur    ur    ur    ur    =     -     -     -
+empty-data              ur    ur    ur    ur    ur    ur    ur    ur    =     -     -     -
+unknown-record          ur    ur    ur    ur    ur    ur    ur    ur    ur    -     -     -
+plaintext-message       um    um    um    um    um    um    um    bm    bm    -     -     -
+plaintext-alert         alert alert alert alert alert alert alert bm    bm    -     -     -
+alert(fatal)            alert alert alert alert alert alert alert alert alert -     -     -
+alert(close_notify)     alert alert alert alert alert alert alert alert Closed -     -     -
+alert(user_canceled)    =     =     =     =     =     =     =     =     =     -     -     -
+alert(warning)          =     =     =     =     =     =     =     =     =     -     -     -
+eof                     tc    tc    tc    tc    tc    tc    tc    tc    Closed -     -     -
+eof-in-record           tc    tc    tc    tc    tc    tc    tc    tc    Closed -     -     -
+Step                    =     =     =     =     =     =     =     =     =     =     =     =
+Accept                  Ewait Ewait Ewait Ewait Ewait Ewait Ewait Ewait Ewait Ewait Efail Erel
+Reject                  rj    rj    rj    rj    rj    rj    rj    rj    rj    rj    Efail Erel
+Reject(close_notify)    Eclos Eclos Eclos Eclos Eclos Eclos Eclos Eclos Eclos Eclos Efail Erel
+Write                   Enot  Enot  Enot  Enot  Enot  Enot  Enot  Enot  =     =     Esame Erel
+AppendSealed            Enot  Enot  Enot  Enot  Enot  Enot  Enot  Enot  =     =     Esame Erel
+call-KeyUpdate          Enot  Enot  Enot  Enot  Enot  Enot  Enot  Enot  Ever  Ever  Esame Erel
+WriteEarly              Eearl Eearl Eearl Eearl Eearl Eearl Eearl Eearl Eearl Eearl Esame Erel
+SendTicket              Etick Etick Etick Etick Etick Etick Etick Etick Etick Etick Efail Erel
+RequestClientCert       Epost Epost Epost Epost Epost Epost Epost Epost Epost Epost Efail Erel
+CloseWrite              cn    cn    cn    cn    cn    cn    cn    cn    =     =     =     =
 `
 
 const serverGrid12 = `
-                        CKE   CCS   Fin   Conn  Closed Failed Released
-HelloRequest            um    um    um    um    -      -      -
-ClientHello             um    um    um    rn    -      -      -
-ClientHello(no-share)   um    um    um    rn    -      -      -
-ServerHello             um    um    um    um    -      -      -
-HelloRetryRequest       um    um    um    um    -      -      -
-NewSessionTicket        um    um    um    um    -      -      -
-EndOfEarlyData          um    um    um    um    -      -      -
-EncryptedExtensions     um    um    um    um    -      -      -
-Certificate             um    um    um    um    -      -      -
-ServerKeyExchange       um    um    um    um    -      -      -
-CertificateRequest      um    um    um    um    -      -      -
-ServerHelloDone         um    um    um    um    -      -      -
-CertificateVerify       um    um    um    um    -      -      -
-ClientKeyExchange       CCS   um    um    um    -      -      -
-Finished                um    um    Conn  um    -      -      -
-CertificateStatus       um    um    um    um    -      -      -
-KeyUpdate               um    um    um    um    -      -      -
-KeyUpdate(requested)    um    um    um    um    -      -      -
-MessageHash             um    um    um    um    -      -      -
-other-messages          um    um    um    um    -      -      -
-ccs                     ur    Fin   ur    ur    -      -      -
-protected-ccs           -     -     bc    bc    -      -      -
-data                    ur    ur    ur    =     -      -      -
-empty-data              ur    ur    ur    =     -      -      -
-unknown-record          ur    ur    ur    ur    -      -      -
-plaintext-message       um    um    bm    bm    -      -      -
-plaintext-alert         alert alert bm    bm    -      -      -
-alert(fatal)            alert alert alert alert -      -      -
-alert(close_notify)     alert alert alert Closed -     -      -
-alert(user_canceled)    =     =     =     =     -      -      -
-alert(warning)          =     =     =     =     -      -      -
-eof                     tc    tc    tc    Closed -     -      -
-eof-in-record           tc    tc    tc    Closed -     -      -
-Step                    =     =     =     =     =      =      =
-Accept                  Ewait Ewait Ewait Ewait Ewait  Efail  Erel
-Reject                  rj    rj    rj    rj    rj     Efail  Erel
-Reject(close_notify)    Eclos Eclos Eclos Eclos Eclos  Efail  Erel
-Write                   Enot  Enot  Enot  =     =      Esame  Erel
-AppendSealed            Enot  Enot  Enot  =     =      Esame  Erel
-call-KeyUpdate          Enot  Enot  Enot  Ever  Ever   Esame  Erel
-WriteEarly              Eearl Eearl Eearl Eearl Eearl  Esame  Erel
-SendTicket              Etick Etick Etick Etick Etick  Efail  Erel
-RequestClientCert       Epost Epost Epost Epost Epost  Efail  Erel
-CloseWrite              cn    cn    cn    =     =      =      =
+                        Cert  CKE   CV    CCS   Fin   Conn  Closed Failed Released
+HelloRequest            um    um    um    um    um    um    -     -     -
+ClientHello             um    um    um    um    um    rn    -     -     -
+ClientHello(no-share)   um    um    um    um    um    rn    -     -     -
+ServerHello             um    um    um    um    um    um    -     -     -
+HelloRetryRequest       um    um    um    um    um    um    -     -     -
+NewSessionTicket        um    um    um    um    um    um    -     -     -
+EndOfEarlyData          um    um    um    um    um    um    -     -     -
+EncryptedExtensions     um    um    um    um    um    um    -     -     -
+Certificate             CKE   um    um    um    um    um    -     -     -
+ServerKeyExchange       um    um    um    um    um    um    -     -     -
+CertificateRequest      um    um    um    um    um    um    -     -     -
+ServerHelloDone         um    um    um    um    um    um    -     -     -
+CertificateVerify       um    um    CCS   um    um    um    -     -     -
+ClientKeyExchange       um    CCS   um    um    um    um    -     -     -
+Finished                um    um    um    um    Conn  um    -     -     -
+CertificateStatus       um    um    um    um    um    um    -     -     -
+KeyUpdate               um    um    um    um    um    um    -     -     -
+KeyUpdate(requested)    um    um    um    um    um    um    -     -     -
+MessageHash             um    um    um    um    um    um    -     -     -
+other-messages          um    um    um    um    um    um    -     -     -
+ccs                     ur    ur    ur    Fin   ur    ur    -     -     -
+protected-ccs           -     -     -     -     bc    bc    -     -     -
+data                    ur    ur    ur    ur    ur    =     -     -     -
+empty-data              ur    ur    ur    ur    ur    =     -     -     -
+unknown-record          ur    ur    ur    ur    ur    ur    -     -     -
+plaintext-message       um    um    um    um    bm    bm    -     -     -
+plaintext-alert         alert alert alert alert bm    bm    -     -     -
+alert(fatal)            alert alert alert alert alert alert -     -     -
+alert(close_notify)     alert alert alert alert alert Closed -     -     -
+alert(user_canceled)    =     =     =     =     =     =     -     -     -
+alert(warning)          =     =     =     =     =     =     -     -     -
+eof                     tc    tc    tc    tc    tc    Closed -     -     -
+eof-in-record           tc    tc    tc    tc    tc    Closed -     -     -
+Step                    =     =     =     =     =     =     =     =     =
+Accept                  Ewait Ewait Ewait Ewait Ewait Ewait Ewait Efail Erel
+Reject                  rj    rj    rj    rj    rj    rj    rj    Efail Erel
+Reject(close_notify)    Eclos Eclos Eclos Eclos Eclos Eclos Eclos Efail Erel
+Write                   Enot  Enot  Enot  Enot  Enot  =     =     Esame Erel
+AppendSealed            Enot  Enot  Enot  Enot  Enot  =     =     Esame Erel
+call-KeyUpdate          Enot  Enot  Enot  Enot  Enot  Ever  Ever  Esame Erel
+WriteEarly              Eearl Eearl Eearl Eearl Eearl Eearl Eearl Esame Erel
+SendTicket              Etick Etick Etick Etick Etick Etick Etick Efail Erel
+RequestClientCert       Epost Epost Epost Epost Epost Epost Epost Efail Erel
+CloseWrite              cn    cn    cn    cn    cn    =     =     =     =
 `
 
 // gridReasons is the legend of the failures.
@@ -303,12 +303,17 @@ func serverColumn12(s State) column {
 	return column{s, func(t *testing.T) *rig { return newServerRig12(t).bring(s) }}
 }
 
+func authColumn12(s State) column {
+	return column{s, func(t *testing.T) *rig { return newAuthServer12(t).bring(s) }}
+}
+
 var clientColumns12 = map[string]column{
 	"Cert":     clientColumn12(StateWaitCertificate),
 	"Stat":     clientColumn12(StateWaitCertificateStatus),
 	"SKE":      clientColumn12(StateWaitServerKeyExchange),
 	"Req":      clientColumn12(StateWaitRequestOrHelloDone),
 	"Done":     clientColumn12(StateWaitServerHelloDone),
+	"NST":      {StateWaitNewSessionTicket, func(t *testing.T) *rig { return newTicketClient12(t).bring(StateWaitNewSessionTicket) }},
 	"CCS":      clientColumn12(StateWaitServerChangeCipherSpec),
 	"Fin":      clientColumn12(StateWaitServerFinished),
 	"Conn":     clientColumn12(StateConnected),
@@ -318,7 +323,9 @@ var clientColumns12 = map[string]column{
 }
 
 var serverColumns12 = map[string]column{
+	"Cert":     authColumn12(StateWaitClientCertificate),
 	"CKE":      serverColumn12(StateWaitClientKeyExchange),
+	"CV":       authColumn12(StateWaitClientCertificateVerify),
 	"CCS":      serverColumn12(StateWaitClientChangeCipherSpec),
 	"Fin":      serverColumn12(StateWaitClientFinished),
 	"Conn":     serverColumn12(StateConnected),
@@ -658,6 +665,8 @@ var clientTasks12 = map[State]func(*testing.T) *rig{
 		r.done() // the shares of TLS 1.3
 		return r.tryBring(StateWaitServerChangeCipherSpec)
 	},
+	StateChooseCertificate: func(t *testing.T) *rig { return askedClient12(t, TaskChooseCertificate) },
+	StateSign:              func(t *testing.T) *rig { return askedClient12(t, TaskSign) },
 }
 
 var serverTasks12 = map[State]func(*testing.T) *rig{
@@ -674,6 +683,12 @@ var serverTasks12 = map[State]func(*testing.T) *rig{
 		r := lifted(newServerRig12, TaskKeyExchange)(t).tryBring(StateWaitClientKeyExchange)
 		r.done() // the server's share
 		return r.tryBring(StateWaitClientChangeCipherSpec)
+	},
+	StateVerifyChain: func(t *testing.T) *rig {
+		return lifted(newAuthServer12, TaskVerifyChain)(t).tryBring(StateWaitClientKeyExchange)
+	},
+	StateOpenTicket: func(t *testing.T) *rig {
+		return lifted(newResumedServer12, TaskOpenTicket)(t).tryBring(StateWaitClientChangeCipherSpec)
 	},
 }
 
@@ -975,6 +990,7 @@ var walks = []func(*testing.T, map[edge]bool){
 	walkStatus(false),
 	walk12(newServerRig12, StateConnected),
 	walkAcceptor12,
+	walkPairs12,
 }
 
 // Every transition that a rule allows does happen.

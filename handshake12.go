@@ -24,6 +24,8 @@ type handshake12 struct {
 	// sign them: the hash that it signs with is known late.
 	messages     []byte
 	keepMessages bool
+
+	sessionID []byte // the server's; empty when it keeps no session under an id
 }
 
 // wipe clears the secrets.
@@ -50,6 +52,13 @@ func (m *Machine) speak12() *handshake12 {
 
 // dropMessages forgets the messages, which nobody will sign any more.
 func (h *handshake12) dropMessages() { h.messages, h.keepMessages = nil, false }
+
+// takeMessages returns the messages so far, which are to be signed, and forgets them.
+func (h *handshake12) takeMessages() []byte {
+	messages := h.messages
+	h.dropMessages()
+	return messages
+}
 
 // note adds a message to the transcript.
 func (h *handshake) note(msg []byte) {

@@ -85,6 +85,7 @@ const (
 	ReasonCertificateContext
 	ReasonEmptyCertificate
 	ReasonCertificateRequired
+	ReasonNoClientCertificate
 	ReasonBadCertificate
 	ReasonUnsupportedCertificate
 	ReasonCertificateUsage
@@ -198,6 +199,7 @@ var reasons = [numReasons]reasonInfo{
 	ReasonCertificateContext:      {name: "CertificateContext", alert: AlertIllegalParameter, text: "certificate_request_context is not empty, or not that of the request", ref: "RFC 8446, Sections 4.3.2 and 4.4.2"},
 	ReasonEmptyCertificate:        {name: "EmptyCertificate", alert: AlertDecodeError, text: "the server sent no certificate", ref: "RFC 8446, Section 4.4.2.4"},
 	ReasonCertificateRequired:     {name: "CertificateRequired", alert: AlertCertificateRequired, text: "the client sent no certificate", ref: "RFC 8446, Section 4.4.2.4"},
+	ReasonNoClientCertificate:     {name: "NoClientCertificate", alert: AlertHandshakeFailure, text: "the client of TLS 1.2 has no certificate, and one is required", ref: "RFC 5246, Section 7.4.6"},
 	ReasonBadCertificate:          {name: "BadCertificate", alert: AlertBadCertificate, text: "certificate is not valid", ref: "RFC 8446, Section 4.4.2.4"},
 	ReasonUnsupportedCertificate:  {name: "UnsupportedCertificate", alert: AlertUnsupportedCertificate, text: "certificate has a key or a signature of an unsupported kind", ref: "RFC 8446, Sections 4.4.2.2 and 4.4.2.4"},
 	ReasonCertificateUsage:        {name: "CertificateUsage", alert: AlertUnsupportedCertificate, text: "certificate is for another use", ref: "RFC 8446, Section 4.4.2.2"},

@@ -674,6 +674,12 @@ var reasonTests = map[Reason]reasonTest{
 			return r
 		}},
 	}},
+	ReasonNoClientCertificate: {"0228", []scenario{{name: "server12", state: StateWaitClientCertificate, run: func(t *testing.T) *rig {
+		r := newAuthServer12(t).bring(StateWaitClientCertificate)
+		r.p.Certificate = tls.Certificate{}
+		r.send(r.p.CertificateMessage())
+		return r
+	}}}},
 	ReasonCertificateRequired: {"0274", []scenario{
 		{name: "server", state: StateWaitClientCertificate, run: func(t *testing.T) *rig {
 			r := newAuthServer(t).bring(StateWaitClientCertificate)

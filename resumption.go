@@ -187,6 +187,15 @@ func (m *Machine) newSession(server bool, now, authenticated time.Time) *Session
 	return s
 }
 
+// limitLifetime sets the lifetime of a session that a server gives out, and reports whether
+// there is any left.
+func (s *Session) limitLifetime(lifetime uint32, now time.Time) bool {
+	s.Lifetime = lifetime
+	left := s.Expires().Sub(now)
+	s.Lifetime = uint32(min(max(left, 0)/time.Second, time.Duration(lifetime)))
+	return s.Lifetime > 0
+}
+
 // sessionID is the Session.ConfigID of the config in that role.
 func (m *Machine) sessionID(server bool) [sha256.Size]byte {
 	if server {

@@ -11,6 +11,9 @@ import (
 // serverRules12 is the server of TLS 1.2 as a table, from when it has chosen that
 // version. RFC 5246, Section 7.3; RFC 5077, Section 3.1.
 var serverRules12 = ruleTable{
+	StateOpenTicket: {
+		{inputTask, serverTicketOpened12, oneOf(StateChooseCertificate, StateWaitClientChangeCipherSpec)},
+	},
 	StateChooseCertificate: {
 		{inputTask, serverCertificateChosen12, oneOf(StateMakeKeyShare)},
 	},
@@ -18,13 +21,22 @@ var serverRules12 = ruleTable{
 		{inputTask, serverKeyMade12, oneOf(StateSign)},
 	},
 	StateSign: {
-		{inputTask, serverSigned12, oneOf(StateWaitClientKeyExchange)},
+		{inputTask, serverSigned12, oneOf(StateWaitClientCertificate, StateWaitClientKeyExchange)},
+	},
+	StateWaitClientCertificate: {
+		{inputCertificate, serverClientCertificate12, oneOf(StateVerifyChain, StateWaitClientKeyExchange)},
+	},
+	StateVerifyChain: {
+		{inputTask, serverChainVerified12, oneOf(StateWaitClientKeyExchange)},
 	},
 	StateWaitClientKeyExchange: {
 		{inputClientKeyExchange, serverClientKeyExchange, oneOf(StateAgreeKey)},
 	},
 	StateAgreeKey: {
-		{inputTask, serverKeyAgreed12, oneOf(StateWaitClientChangeCipherSpec)},
+		{inputTask, serverKeyAgreed12, oneOf(StateWaitClientCertificateVerify, StateWaitClientChangeCipherSpec)},
+	},
+	StateWaitClientCertificateVerify: {
+		{inputCertificateVerify, serverCertificateVerify12, oneOf(StateWaitClientChangeCipherSpec)},
 	},
 	// "It is a fatal error if a Finished message is not preceded by a
 	// ChangeCipherSpec message at the appropriate point in the handshake."
@@ -43,10 +55,6 @@ var serverRules12 = ruleTable{
 
 // serverHello12 answers the ClientHello of a client that is to speak TLS 1.2.
 func serverHello12(m *Machine) (State, error) {
-	// Clients are asked for certificates in TLS 1.3 only.
-	if m.cfg.requiresClientCert() {
-		return 0, violation(ReasonCertificateRequired)
-	}
 	s, hello := m.server, &m.hello.ClientHello
 	if err := checkClientHello12(hello); err != nil {
 		return 0, err
@@ -65,10 +73,18 @@ func serverHello12(m *Machine) (State, error) {
 		}
 		s.recordSizeLimit = m.in.maxInner
 	}
-	m.conn.CurveID = t.group
 	m.conn.ServerName = s.serverName
 	m.conn.NegotiatedProtocol = string(s.protocol)
 	m.conn.NegotiatedProtocolIsMutual = true
+	if candidate := m.candidate12(hello); candidate != nil {
+		return m.await(StateOpenTicket, newOpenTicketTask(m, candidate))
+	}
+	return m.chooseCertificate12()
+}
+
+// chooseCertificate12 begins a full handshake.
+func (m *Machine) chooseCertificate12() (State, error) {
+	m.conn.CurveID = m.server.tls12.group
 	return m.await(StateChooseCertificate, m.newCertificateTask())
 }
 
@@ -140,6 +156,7 @@ func serverCertificateChosen12(m *Machine, _ []byte) (State, error) {
 		return 0, err
 	}
 	m.conn.CipherSuite = uint16(suite.id)
+	s.tls12.keepMessages = m.cfg.ClientAuth != tls.NoClientCert
 	s.startTranscript12(suite, m.hello.message)
 	return m.await(StateMakeKeyShare, newSharesTask(m.cfg, []tls.CurveID{s.tls12.group}))
 }
@@ -177,6 +194,9 @@ func serverKeyMade12(m *Machine, _ []byte) (State, error) {
 	if err != nil {
 		return 0, err
 	}
+	if err := m.newSessionID12(); err != nil {
+		return 0, err
+	}
 	if err := m.sendServerHello12(&with); err != nil {
 		return 0, err
 	}
@@ -198,6 +218,7 @@ func (m *Machine) sendServerHello12(with *attachments) error {
 	s := m.server
 	hello := &wire.ServerHello{
 		LegacyVersion:   wire.VersionTLS12,
+		SessionID:       s.tls12.sessionID,
 		CipherSuite:     s.suite.id,
 		ALPN:            s.protocol,
 		ECPointFormats:  pointFormats,
@@ -214,13 +235,17 @@ func (m *Machine) sendServerHello12(with *attachments) error {
 		copy(hello.Random[24:], downgradeTLS12)
 	}
 	s.tls12.serverRandom = hello.Random
+	// A server that keeps the sessions itself gives out ids.
+	s.announced = m.hello.Has(wire.ExtSessionTicket) && m.cfg.SessionStore == nil && !m.cfg.SessionTicketsDisabled && s.tls12.extended
 	for _, x := range []struct {
 		t       wire.ExtensionType
 		present bool
 	}{
 		// "In this event, the server SHALL include an extension of type
-		// "server_name" in the (extended) server hello." RFC 6066, Section 3.
-		{wire.ExtServerName, s.serverName != ""},
+		// "server_name" in the (extended) server hello." But "When resuming a
+		// session, the server MUST NOT include a server_name extension in the server
+		// hello." RFC 6066, Section 3.
+		{wire.ExtServerName, s.serverName != "" && s.resumed == nil},
 		// "If the secure_renegotiation flag is set to TRUE, the server MUST
 		// include an empty "renegotiation_info" extension in the ServerHello
 		// message."
@@ -238,6 +263,7 @@ func (m *Machine) sendServerHello12(with *attachments) error {
 		// https://www.rfc-editor.org/rfc/rfc8422#section-5.2
 		{wire.ExtECPointFormats, m.hello.Has(wire.ExtECPointFormats)},
 		{wire.ExtALPN, s.protocol != nil},
+		{wire.ExtSessionTicket, s.announced},
 		{wire.ExtStatusRequest, len(with.ocsp) > 0},
 		{wire.ExtSignedCertificateTimestamp, len(with.scts) > 0},
 		{wire.ExtRecordSizeLimit, s.recordSizeLimit != 0},
@@ -260,8 +286,67 @@ func serverSigned12(m *Machine, _ []byte) (State, error) {
 	exchange := s.keyExchange()
 	exchange.Algorithm, exchange.Signature = wire.SignatureScheme(s.scheme.id), signature
 	m.emit(exchange)
+	asks := m.cfg.ClientAuth != tls.NoClientCert
+	if asks {
+		m.emit(m.d.certificateRequest12())
+	}
 	m.emit(&wire.ServerHelloDone{})
 	m.hello = nil
+	if asks {
+		return StateWaitClientCertificate, nil
+	}
+	return StateWaitClientKeyExchange, nil
+}
+
+// certificateRequest12 asks a client for a certificate. RFC 5246, Section 7.4.4;
+// RFC 8422, Section 5.5.
+func (d *derived) certificateRequest12() *wire.CertificateRequest12 {
+	return &wire.CertificateRequest12{
+		CertificateTypes:       []wire.ClientCertificateType{wire.CertTypeECDSASign, wire.CertTypeRSASign},
+		SignatureAlgorithms:    convert[wire.SignatureScheme](d.algorithms),
+		CertificateAuthorities: d.authorities,
+	}
+}
+
+// serverClientCertificate12 takes the client's certificate chain, if it shows one.
+func serverClientCertificate12(m *Machine, msg []byte) (State, error) {
+	s := m.server
+	var cert wire.Certificate12
+	if err := cert.Parse(msg[wire.HeaderLen:]); err != nil {
+		return 0, malformed(err)
+	}
+	if len(cert.Certificates) == 0 {
+		// "If the client does not send any certificates, the server MAY at its
+		// discretion either continue the handshake without client
+		// authentication, or respond with a fatal handshake_failure alert."
+		// https://www.rfc-editor.org/rfc/rfc5246#section-7.4.6
+		if m.cfg.requiresClientCert() {
+			return 0, violation(ReasonNoClientCertificate)
+		}
+		s.note(msg)
+		s.tls12.dropMessages()
+		return StateWaitClientKeyExchange, nil
+	}
+	raw := cloneNames(cert.Certificates) // x509 keeps what it parses
+	chain, err := parseChain(raw)
+	if err != nil {
+		return 0, err
+	}
+	m.conn.PeerCertificates = chain
+	if err := checkLeaf(tls.VersionTLS12, chain[0]); err != nil {
+		return 0, err
+	}
+	s.note(msg)
+	return m.await(StateVerifyChain, m.newVerifyTask(chain, raw))
+}
+
+// serverChainVerified12 notes that the client's chain is good.
+func serverChainVerified12(m *Machine, _ []byte) (State, error) {
+	t, err := m.result()
+	if err != nil {
+		return 0, err
+	}
+	m.conn.VerifiedChains = t.verified
 	return StateWaitClientKeyExchange, nil
 }
 
@@ -291,6 +376,31 @@ func serverKeyAgreed12(m *Machine, _ []byte) (State, error) {
 		return 0, err
 	}
 	s.key = nil
+	if m.conn.PeerCertificates != nil {
+		return StateWaitClientCertificateVerify, nil
+	}
+	return StateWaitClientChangeCipherSpec, nil
+}
+
+// serverCertificateVerify12 checks that the client has the certificate's key: it signs
+// all messages so far.
+//
+//	"The hash and signature algorithms used in the signature MUST be one of those
+//	present in the supported_signature_algorithms field of the
+//	CertificateRequest message. In addition, the hash and signature algorithms
+//	MUST be compatible with the key in the client's end-entity certificate."
+//
+// https://www.rfc-editor.org/rfc/rfc5246#section-7.4.8
+func serverCertificateVerify12(m *Machine, msg []byte) (State, error) {
+	var verify wire.CertificateVerify
+	if err := verify.Parse(msg[wire.HeaderLen:]); err != nil {
+		return 0, malformed(err)
+	}
+	leaf, messages := m.conn.PeerCertificates[0], m.server.tls12.takeMessages()
+	if err := m.d.checkSignature(tls.VersionTLS12, leaf, verify.Algorithm, messages, verify.Signature); err != nil {
+		return 0, err
+	}
+	m.server.note(msg)
 	return StateWaitClientChangeCipherSpec, nil
 }
 
@@ -299,8 +409,13 @@ func serverChangeCipherSpec(m *Machine, fragment []byte) (State, error) {
 	return StateWaitClientFinished, m.takeChangeCipherSpec(fragment)
 }
 
-// serverFinished12 checks the client's Finished, answers it with the server's and
-// ends the handshake.
+// serverFinished12 checks the client's Finished, answers it with the server's unless
+// a session is resumed, and ends the handshake.
+//
+//	"In the case of a full handshake, the server MUST verify the client's
+//	Finished message before sending the ticket."
+//
+// https://www.rfc-editor.org/rfc/rfc5077#section-3.3
 func serverFinished12(m *Machine, msg []byte) (State, error) {
 	if err := m.checkFinished12(msg); err != nil {
 		return 0, err
@@ -308,6 +423,14 @@ func serverFinished12(m *Machine, msg []byte) (State, error) {
 	if err := m.verifyConnection(); err != nil {
 		return 0, err
 	}
-	m.sendFinished12()
+	if m.server.resumed == nil {
+		if err := m.storeSession12(); err != nil {
+			return 0, err
+		}
+		if err := m.sendTicket12(); err != nil {
+			return 0, err
+		}
+		m.sendFinished12()
+	}
 	return m.connected12()
 }

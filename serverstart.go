@@ -32,6 +32,7 @@ type serverHandshake struct {
 
 	recordSizeLimit uint16    // our own, if the client has asked; else 0
 	key             *keyShare // of TLS 1.2: our own, for the group
+	announced       bool      // of TLS 1.2: a NewSessionTicket
 
 	resumption    bool                   // the client can use tickets, and we have them
 	offered       *offered               // the sessions it wants to resume

@@ -133,11 +133,8 @@ func (m *Machine) newTicket(now time.Time) (*wire.NewSessionTicket, error) {
 	// https://www.rfc-editor.org/rfc/rfc8446#section-4.6.1
 	//
 	// Nor does a ticket outlive what the full handshake has proved.
-	s.Lifetime = m.d.ticketLifetime
-	if left := s.Expires().Sub(now); left < time.Second {
+	if !s.limitLifetime(m.d.ticketLifetime, now) {
 		return nil, nil
-	} else {
-		s.Lifetime = uint32(min(left/time.Second, time.Duration(s.Lifetime)))
 	}
 	// "The server MUST generate a fresh value for each ticket it sends."
 	// https://www.rfc-editor.org/rfc/rfc8446#section-4.6.1

@@ -12,11 +12,14 @@ import (
 	"tlscore.example/tlscore/internal/tlstest"
 )
 
-// withStd connects m, a client or a server, with an end of crypto/tls over a pipe,
+// withStd connects m, a client or a server, with an end of crypto/tls over a socket,
 // and returns that end when its handshake is complete. It goes on to drive m, which
-// must not be touched before detach was called: that ends the driving, and the pipe.
+// must not be touched before detach was called: that ends the driving, and the socket.
 func withStd(m *Machine, std func(net.Conn) *tls.Conn) (conn *tls.Conn, detach func(), err error) {
-	ours, theirs := net.Pipe()
+	ours, theirs, err := sockets()
+	if err != nil {
+		return nil, nil, err
+	}
 	conn = std(theirs)
 	stopped := make(chan struct{})
 	go func() {
@@ -24,6 +27,21 @@ func withStd(m *Machine, std func(net.Conn) *tls.Conn) (conn *tls.Conn, detach f
 		drive(m, ours)
 	}()
 	return conn, func() { ours.Close(); <-stopped }, conn.Handshake()
+}
+
+// sockets returns two ends of one connection. It has buffers, which a net.Pipe lacks: both
+// ends may write at the same time.
+func sockets() (a, b net.Conn, err error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, nil, err
+	}
+	defer l.Close()
+	if a, err = net.Dial("tcp", l.Addr().String()); err != nil {
+		return nil, nil, err
+	}
+	b, err = l.Accept()
+	return a, b, err
 }
 
 // drive runs a machine over a connection until either ends. It echoes data.

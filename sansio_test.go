@@ -91,6 +91,22 @@ type setup struct {
 	plain      bool // no middlebox compatibility mode
 	keyRecords uint64
 	output     int
+
+	// The session that the client resumes, nil for none, and what follows from it.
+	session []byte
+	keys    *tlscore.TicketKeys
+	early   bool // it comes with early data,
+	accept  bool // which the server accepts, if it can
+}
+
+// memory is a SessionCache with what is put into it last, and that once.
+type memory struct{ session []byte }
+
+func (m *memory) Put(_ string, session []byte) { m.session = session }
+
+func (m *memory) Take(string) (session []byte) {
+	session, m.session = m.session, nil
+	return session
 }
 
 var (
@@ -150,6 +166,11 @@ func drawSetup(t *rapid.T) setup {
 	if rapid.Bool().Draw(t, "alpn") {
 		s.clientALPN, s.serverALPN = []string{"x", "h2"}, []string{"h2"}
 	}
+	if s.version == v13 && rapid.Bool().Draw(t, "resume") {
+		s.early = rapid.Bool().Draw(t, "early data")
+		s.accept = s.early && rapid.Bool().Draw(t, "accept")
+		s.meet(t)
+	}
 	return s
 }
 
@@ -193,6 +214,42 @@ func drawTasks(t *rapid.T) tlscore.TaskSet {
 	return tlscore.TaskSet(rapid.Byte().Draw(t, "tasks")) & tlscore.AllTasks
 }
 
+// meet makes the connection that the client has its session from.
+func (s *setup) meet(t *rapid.T) {
+	t.Helper()
+	var err error
+	if s.keys, err = tlscore.NewTicketKeys([32]byte{1}); err != nil {
+		t.Fatal(err)
+	}
+	cache, first := new(memory), *s
+	first.tasks = [2]tlscore.TaskSet{}
+	cfg := first.clientConfig()
+	cfg.SessionCache = cache
+	client, err := tlscore.NewClient(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := first.server(t)
+	pair := sansio.NewPair(s.seed, client, server)
+	pair.OnB = func(ev tlscore.Event) {
+		if ev.Kind == tlscore.EventClientHello {
+			server.Accept(first.serverConfig())
+		}
+		if ev.Kind == tlscore.EventHandshakeDone {
+			server.CloseWrite()
+		}
+	}
+	pair.OnA = func(ev tlscore.Event) {
+		if ev.Kind == tlscore.EventClosed {
+			client.CloseWrite()
+		}
+	}
+	if err := pair.Run(1 << 20); err != nil || cache.session == nil {
+		t.Fatalf("the connection before: %v, %d bytes of session; %v, %v", err, len(cache.session), client.Err(), server.Err())
+	}
+	s.session = cache.session
+}
+
 // seeded is a random source whose bytes follow from a seed.
 type seeded struct{ *rand.ChaCha8 }
 
@@ -219,11 +276,13 @@ func (s setup) clientConfig() *tlscore.Config {
 		NextProtos:        s.clientALPN,
 		NoMiddleboxCompat: s.plain,
 		Limits:            tlscore.Limits{KeyRecords: s.keyRecords, Output: s.output},
+		SessionCache:      &memory{slices.Clone(s.session)},
+		EarlyData:         s.early,
 	}
 }
 
 func (s setup) serverConfig() *tlscore.Config {
-	return &tlscore.Config{
+	cfg := &tlscore.Config{
 		Rand:             newSeeded(s.seed, 's'),
 		Time:             tlstest.Clock,
 		Certificates:     []tls.Certificate{certificate(s.key, s.chain)},
@@ -233,7 +292,13 @@ func (s setup) serverConfig() *tlscore.Config {
 		CurvePreferences: s.groups,
 		NextProtos:       s.serverALPN,
 		Limits:           tlscore.Limits{KeyRecords: s.keyRecords, Output: s.output},
+		TicketKeys:       s.keys,
 	}
+	if s.early {
+		cfg.MaxEarlyData = 1000
+		cfg.AcceptEarlyData = func(tlscore.EarlyDataInfo) bool { return s.accept }
+	}
+	return cfg
 }
 
 var (
@@ -299,7 +364,10 @@ type party struct {
 	task   *tlscore.Task // an old one
 	peer   *party
 	sent   []byte // all that left the machine
-	onData func(*party, []byte)
+	// A client's early data, and whether it can still be written; a server's.
+	wroteEarly, gotEarly []byte
+	earlyOpen            bool
+	onData               func(*party, []byte)
 }
 
 // newPair makes a client and a server, with everything seeded.
@@ -333,14 +401,44 @@ func (p *party) step() tlscore.Event {
 		if len(ev.Data) == 0 {
 			p.t.Fatalf("EventData without data")
 		}
-		p.got = append(p.got, ev.Data...)
+		if ev.Early {
+			p.gotEarly = append(p.gotEarly, ev.Data...)
+		} else {
+			p.got = append(p.got, ev.Data...)
+		}
 	}
+	p.noteEarly(ev)
 	if !ev.Stop() {
 		p.events = append(p.events, ev.Kind)
 		p.log = append(p.log, fmt.Sprintf("%s %x", ev.Kind, ev.Data))
 	}
 	return ev
 }
+
+// noteEarly writes early data when it may begin, and takes it back when it is rejected.
+func (p *party) noteEarly(ev tlscore.Event) {
+	switch ev.Kind {
+	case tlscore.EventEarlyWritable:
+		p.earlyOpen = true
+		data := pattern(300, 3)
+		n, err := p.m.WriteEarly(data)
+		if err != nil {
+			p.t.Fatalf("WriteEarly: %v", err)
+		}
+		p.wroteEarly = data[:n]
+	case tlscore.EventEarlyRejected:
+		p.earlyOpen = false
+		if !bytes.Equal(ev.Data, p.wroteEarly) {
+			p.t.Fatalf("%d bytes of early data were written, and %d given back", len(p.wroteEarly), len(ev.Data))
+		}
+	case tlscore.EventHandshakeDone:
+		p.earlyOpen = false
+	}
+}
+
+// deaf reports whether p is a client whose server cannot read what it sends now: it does
+// not accept the early data, and p does not know it yet.
+func (p *party) deaf() bool { return p.earlyOpen && !p.peer.m.EarlyDataAccepted() }
 
 // pull steps to the next stop and lets the application react.
 func (p *party) pull() tlscore.Event {
@@ -353,7 +451,7 @@ func (p *party) pull() tlscore.Event {
 		if ev.Kind == tlscore.EventClientHello {
 			p.accept()
 		}
-		if ev.Kind == tlscore.EventData && p.onData != nil {
+		if ev.Kind == tlscore.EventData && p.onData != nil && !ev.Early {
 			p.onData(p, ev.Data)
 		}
 		if ev.Kind == tlscore.EventWait && p.m.Task() != nil && !p.manual {
@@ -439,6 +537,13 @@ func connect(tt *testing.T, t *rapid.T, s setup) (client, server *party) {
 		if p.m.State() != tlscore.StateConnected {
 			t.Fatalf("handshake: state %s, %v", p.m.State(), p.m.Err())
 		}
+		if p.m.ConnectionState().DidResume != (s.session != nil) {
+			t.Fatalf("resumed: %v", s.session == nil)
+		}
+	}
+	if accepted := server.m.EarlyDataAccepted(); accepted && !bytes.Equal(server.gotEarly, client.wroteEarly) ||
+		!accepted && len(server.gotEarly) > 0 || accepted != client.m.EarlyDataAccepted() {
+		t.Fatalf("early data: accepted %v, %d bytes written, %d received", accepted, len(client.wroteEarly), len(server.gotEarly))
 	}
 	return client, server
 }
@@ -520,6 +625,8 @@ func (s script) clientApp(m *tlscore.Machine) func(tlscore.Event) {
 		switch ev.Kind {
 		case tlscore.EventTask:
 			doTask(m)
+		case tlscore.EventEarlyWritable:
+			m.WriteEarly(s.request[:min(300, len(s.request))])
 		case tlscore.EventHandshakeDone:
 			m.Write(s.request)
 			if s.update {
@@ -549,7 +656,7 @@ func (s script) serverApp(m *tlscore.Machine) func(tlscore.Event) {
 		case tlscore.EventClientHello:
 			m.Accept(s.serverConfig())
 		case tlscore.EventData:
-			if !answered {
+			if !answered && !ev.Early {
 				answered = true
 				m.Write(s.response)
 			}
@@ -576,7 +683,7 @@ func (s script) record(tt *testing.T, t *rapid.T) (fromClient, fromServer []byte
 // describe leaves out Queued, which tells when output was queued between two
 // calls and so depends on how the calls are cut.
 func describe(ev tlscore.Event) string {
-	return fmt.Sprintf("%s truncated=%v %x", ev.Kind, ev.Truncated, ev.Data)
+	return fmt.Sprintf("%s truncated=%v early=%v %x", ev.Kind, ev.Truncated, ev.Early, ev.Data)
 }
 
 // Law 2: the same config, random bytes, clock, input and answers give the same
@@ -669,6 +776,23 @@ func lawTotal(tt *testing.T, t *rapid.T) {
 			}
 			checkWriteError(t, p, err)
 		},
+		"early": func(t *rapid.T) {
+			p := pick(t)
+			data := payload(t, "data")
+			n, err := p.m.WriteEarly(data)
+			p.wroteEarly = append(p.wroteEarly[:len(p.wroteEarly):len(p.wroteEarly)], data[:n]...)
+			if n > 0 && !p.earlyOpen || err != nil && p.earlyOpen && p.m.Err() == nil && !errors.Is(err, tlscore.ErrWriteClosed) && p.m.State() != tlscore.StateReleased {
+				t.Fatalf("WriteEarly: %d, %v", n, err)
+			}
+		},
+		"ticket": func(t *rapid.T) {
+			p := pick(t)
+			before := len(p.m.Output())
+			if err := p.m.SendTicket(); err != nil && len(p.m.Output()) != before {
+				t.Fatalf("SendTicket: %v, and %d bytes of output", err, len(p.m.Output())-before)
+			}
+			p.take(-1)
+		},
 		"seal": func(t *rapid.T) {
 			p := pick(t)
 			data := payload(t, "data")
@@ -742,7 +866,8 @@ func lawTotal(tt *testing.T, t *rapid.T) {
 				answerAnyhow(t, task)
 			}
 			if p.task = task; rapid.IntRange(0, 3).Draw(t, "late") > 0 {
-				if err := p.m.Done(task); err != nil {
+				// A CloseWrite in between has canceled the handshake.
+				if err := p.m.Done(task); err != nil && !errors.Is(err, tlscore.ErrFailed) {
 					t.Fatalf("Done: %v", err)
 				}
 			}
@@ -767,7 +892,7 @@ func lawTotal(tt *testing.T, t *rapid.T) {
 			if p.m.State() == tlscore.StateFailed && p.m.Err() == nil {
 				t.Fatalf("failed without an error")
 			}
-			if !bytes.HasPrefix(p.peer.wrote, p.got) {
+			if !bytes.HasPrefix(p.peer.wrote, p.got) || !bytes.HasPrefix(p.peer.wroteEarly, p.gotEarly) {
 				t.Fatalf("data arrived that was not written")
 			}
 		}
@@ -889,6 +1014,8 @@ func lawFailure(tt *testing.T, t *rapid.T) {
 	switch {
 	case !sent:
 		// The peer failed first, or the flip made an alert of something.
+	case !onServer && s.early && !server.EarlyDataAccepted():
+		// The client may not have known yet that its early data is not read.
 	case errors.As(witness.Err(), &remote):
 		if remote.Alert != alert {
 			t.Fatalf("sent %s, received %s", alert, remote.Alert)
@@ -980,6 +1107,7 @@ func lawReject(tt *testing.T, t *rapid.T) {
 	if len(lastRecord(t, rejecter.m.Output())) == 0 {
 		t.Fatalf("no alert in the output")
 	}
+	deaf := rejecter.deaf()
 	rejecter.take(-1)
 	for range 10 {
 		if ev := witness.pull(); ev.Kind == tlscore.EventWait && witness.m.State() == tlscore.StateWaitAccept {
@@ -990,6 +1118,9 @@ func lawReject(tt *testing.T, t *rapid.T) {
 	}
 	if !bytes.HasSuffix(rejecter.sent, plaintextAlert(alert)) && witness.m.State() == tlscore.StateWaitClientHello {
 		t.Fatalf("no alert in the clear")
+	}
+	if deaf && !server.m.EarlyDataAccepted() {
+		return
 	}
 	var remote *tlscore.RemoteAlert
 	if !errors.As(witness.m.Err(), &remote) || remote.Alert != alert {
@@ -1278,12 +1409,13 @@ func lawCancel(tt *testing.T, t *rapid.T, s setup) {
 		}
 		checkFailed(t, canceler)
 	}
-	if s.sendsPlaintext(state, canceler == client) && !bytes.HasSuffix(canceler.m.Output(), []byte{21, 3, 3, 0, 2, 1, 90, 21, 3, 3, 0, 2, 1, 0}) {
+	open := canceler.earlyOpen
+	if !open && s.sendsPlaintext(state, canceler == client) && !bytes.HasSuffix(canceler.m.Output(), []byte{21, 3, 3, 0, 2, 1, 90, 21, 3, 3, 0, 2, 1, 0}) {
 		t.Fatalf("output %x in state %s", canceler.m.Output(), state)
 	}
 	canceler.take(-1)
 	converse(client, server)
-	if writable {
+	if writable || open && !server.m.EarlyDataAccepted() {
 		return
 	}
 	if s.tls12() && canceler == client && other.m.State() == tlscore.StateClosed {
@@ -1362,6 +1494,7 @@ func lawKeyChange(tt *testing.T, t *rapid.T) {
 		tail = []byte{byte(rapid.IntRange(0, 25).Draw(t, "type")), 0, 0, 0}
 	}
 	s := drawSetup(t)
+	s.early = false // the scripted peer would not read an alert there
 	cryptotest.SetGlobalRandom(tt, s.seed)
 	if s.tls12() {
 		lawKeyChange12(t, s, tail)

@@ -75,6 +75,9 @@ func misuseTask(tt *testing.T, t *rapid.T, s setup) {
 		wantConnected(t, client, server)
 	case "fail", "alert", "wrong kind", "rejected":
 		other := victim.peer
+		if victim == client && victim.deaf() {
+			return
+		}
 		var remote *tlscore.RemoteAlert
 		if alert, sends := tlscore.AlertOf(victim.m.Err()); !sends || !errors.As(other.m.Err(), &remote) || remote.Alert != alert {
 			t.Fatalf("the task failed with %v, and the peer says %v in %s", victim.m.Err(), other.m.Err(), other.m.State())

@@ -29,7 +29,7 @@ const (
 	// machine waits until [Machine.Done] hands it back.
 	EventTask
 	// EventWritable says that [Machine.Write] may begin: for a client when the
-	// handshake is complete, for a server as soon as it has sent its Finished.
+	// handshake is complete, for a server of TLS 1.3 as soon as it has sent its Finished.
 	// What a server writes before EventHandshakeDone goes to a peer that has not
 	// yet proved that it took part in this handshake. RFC 8446, Section 4.4.4.
 	EventWritable

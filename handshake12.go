@@ -106,6 +106,7 @@ func (m *Machine) deriveKeys12() error {
 	}
 	serverKey, err := record.New12(aead, block.ServerKey(), block.ServerIV())
 	if err != nil {
+		clientKey.Wipe()
 		return failure(ReasonKeyGeneration, err)
 	}
 	if m.client != nil {

@@ -241,14 +241,18 @@ func runStandard(t *testing.T, m *Machine, standard func(net.Conn) *tls.Conn, pi
 	near, far := net.Pipe()
 	conn := standard(far)
 	data := pattern13(3000)
+	var exported []byte
 	result := make(chan error, 1)
 	go func() {
-		result <- func() error {
+		result <- func() (err error) {
 			defer far.Close()
 			if err := conn.Handshake(); err != nil {
 				return err
 			}
 			cs = conn.ConnectionState()
+			if exported, err = cs.ExportKeyingMaterial("EXPERIMENTAL test", []byte("context"), 48); err != nil {
+				return err
+			}
 			got := make([]byte, len(data))
 			if _, err := io.ReadFull(conn, got); err != nil {
 				return err
@@ -272,6 +276,12 @@ func runStandard(t *testing.T, m *Machine, standard func(net.Conn) *tls.Conn, pi
 	}
 	if err == nil && !bytes.Equal(got, data) {
 		err = fmt.Errorf("%d bytes of %d", len(got), len(data))
+	}
+	if err != nil {
+		return cs, err
+	}
+	if ours, err := m.ExportKeyingMaterial("EXPERIMENTAL test", []byte("context"), 48); err != nil || !bytes.Equal(ours, exported) {
+		return cs, fmt.Errorf("exported %x, not %x: %v", ours, exported, err)
 	}
 	return cs, err
 }
@@ -499,4 +509,39 @@ func TestKeysExhausted12(t *testing.T) {
 			t.Errorf("the server got %q of %q: %v", ss.data, sent, server.Err())
 		}
 	}
+}
+
+// The key log has the master secret under the client's random, on both sides.
+func TestKeyLog12(t *testing.T) {
+	var ours, theirs bytes.Buffer
+	clientConfig, serverConfig := pair12(func(client, server *Config) {
+		client.KeyLogWriter, server.KeyLogWriter = &ours, &theirs
+	})
+	client, server := newPair(t, clientConfig, serverConfig)
+	talk(t, client, server, 1<<20)
+	line := ours.String()
+	if line != theirs.String() || len(line) != len("CLIENT_RANDOM ")+64+1+96+1 || line[:14] != "CLIENT_RANDOM " {
+		t.Errorf("%q and %q", line, theirs.String())
+	}
+}
+
+// A client that has sent early data does not go back to TLS 1.2. RFC 8446, Appendix D.3.
+func TestEarlyDataAndVersion(t *testing.T) {
+	clientConfig, serverConfig := testClientConfig(), testServerConfig()
+	for _, c := range []*Config{clientConfig, serverConfig} {
+		c.MinVersion = tls.VersionTLS12
+	}
+	cached(clientConfig)
+	clientConfig.EarlyData = true
+	takesEarly(serverConfig)
+	client, server := newPair(t, clientConfig, serverConfig)
+	talk(t, client, server, 1<<20)
+	older := serverConfig.Clone()
+	older.MaxVersion = tls.VersionTLS12
+	client, server = newPair(t, clientConfig, older)
+	c, _ := talk(t, client, server, 1<<20)
+	if !slices.Contains(c.events, EventEarlyWritable) {
+		t.Fatalf("no early data: events %v, %v", c.events, client.Err())
+	}
+	wantReason(t, client, ReasonUnsupportedVersion)
 }

@@ -15,7 +15,9 @@ type Limits struct {
 	// second. Default 64 KiB.
 	ClientHello int
 	// HandshakeMessage bounds any other handshake message. A Certificate is the
-	// only large one. Default 128 KiB.
+	// only large one. Default 128 KiB. A client of TLS 1.2 keeps the messages of the
+	// server's first flight, six at most, until it knows whether it has to sign
+	// them, and a server that asks for a certificate those of the handshake.
 	HandshakeMessage int
 	// Output bounds what Write may fill the output buffer to. Flights, KeyUpdate
 	// answers and alerts are queued whatever it says, and until they are sent
@@ -32,7 +34,8 @@ type Limits struct {
 	EarlyData int
 	// KeyRecords bounds the records sealed under one key, if that is less than
 	// what the cipher allows (RFC 8446, Section 5.5). The machine sends a
-	// KeyUpdate before it is reached. Default 0, which leaves the cipher's own.
+	// KeyUpdate before it is reached; in TLS 1.2, which has none, writing fails with
+	// [ReasonKeysExhausted]. Default 0, which leaves the cipher's own.
 	// It must be 0 or at least 2, since the KeyUpdate is a record too. Handshake
 	// messages that belong together and need more records than that are sealed
 	// under one key all the same.

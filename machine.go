@@ -1,5 +1,5 @@
-// Package tlscore is TLS without the I/O: a [Machine] is one TLS 1.3 connection
-// as a state machine, which takes the bytes that arrived and gives back events
+// Package tlscore is TLS without the I/O: a [Machine] is one connection
+// of TLS 1.3 or TLS 1.2 as a state machine, which takes the bytes that arrived and gives back events
 // and the bytes to send. It never touches a socket, starts a goroutine or
 // sleeps; whoever owns the sockets drives it.
 //

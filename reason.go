@@ -174,7 +174,7 @@ var reasons = [numReasons]reasonInfo{
 	ReasonSessionIDMismatch:             {name: "SessionIDMismatch", alert: AlertIllegalParameter, text: "legacy_session_id_echo is not what was sent", ref: "RFC 8446, Section 4.1.3"},
 	ReasonNoCommonCipherSuite:           {name: "NoCommonCipherSuite", alert: AlertHandshakeFailure, text: "no cipher suite in common", ref: "RFC 8446, Section 4.1.1"},
 	ReasonCipherSuiteNotOffered:         {name: "CipherSuiteNotOffered", alert: AlertIllegalParameter, text: "the server chose a cipher suite that was not offered", ref: "RFC 8446, Section 4.1.3"},
-	ReasonCipherSuiteChanged:            {name: "CipherSuiteChanged", alert: AlertIllegalParameter, text: "the cipher suite changed after HelloRetryRequest", ref: "RFC 8446, Section 4.1.4"},
+	ReasonCipherSuiteChanged:            {name: "CipherSuiteChanged", alert: AlertIllegalParameter, text: "the cipher suite is not that of the HelloRetryRequest, or of the session that is resumed", ref: "RFC 8446, Section 4.1.4; RFC 5246, Section 7.4.1.3"},
 	ReasonNoCommonGroup:                 {name: "NoCommonGroup", alert: AlertHandshakeFailure, text: "no key exchange group in common", ref: "RFC 8446, Section 4.1.1"},
 	ReasonGroupNotOffered:               {name: "GroupNotOffered", alert: AlertIllegalParameter, text: "the server chose a group that was not offered", ref: "RFC 8446, Section 4.2.8"},
 	ReasonDuplicateKeyShare:             {name: "DuplicateKeyShare", alert: AlertIllegalParameter, text: "two key shares of one group", ref: "RFC 8446, Section 4.2.8"},

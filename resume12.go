@@ -113,8 +113,9 @@ func clientNewSessionTicket12(m *Machine, msg []byte) (State, error) {
 const unhintedLifetime = 24 * 60 * 60
 
 // keepSession12 keeps the session of a client, under the ticket or the id that the server
-// has given it, and reports whether there is one. A session that was resumed and got
-// no new ticket is kept as it was: it can be resumed again.
+// has given it, and reports whether there is one. A server that announces a ticket keeps
+// no session, also when the ticket is empty then. A session that was resumed and got no new
+// ticket is kept as it was: it can be resumed again.
 //
 //	"The client MUST NOT treat the ticket as valid until it has verified the
 //	server's Finished message."
@@ -130,7 +131,7 @@ func (m *Machine) keepSession12() (kept bool, err error) {
 		_, err := m.keepSession(c.resumed.Session)
 		return false, err
 	}
-	if !ticketed && len(t.sessionID) == 0 {
+	if !ticketed && (c.ticketExpected || len(t.sessionID) == 0) {
 		return false, nil
 	}
 	now, err := m.now()

@@ -205,10 +205,13 @@ type offered struct {
 	next       int    // the identity to try next
 }
 
-// hashHello adds a ClientHello to the transcript, and keeps what it offers to resume.
+// hashHello adds a ClientHello to the transcript, and keeps what it offers to resume. What
+// the one before a HelloRetryRequest has offered counts no longer: a client may drop what does
+// not go with the cipher suite. RFC 8446, Section 4.1.2.
 func (s *serverHandshake) hashHello(msg []byte, hello *wire.ClientHello) {
 	cut := len(msg) - hello.BindersLen
 	s.transcript.Write(msg[:cut])
+	s.offered = nil
 	if n := min(len(hello.PSKIdentities), maxIdentities); n > 0 {
 		s.offered = &offered{transcript: s.hash()}
 		for i := range n {

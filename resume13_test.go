@@ -676,6 +676,20 @@ func TestBadBinder(t *testing.T) {
 	r.wantConnected()
 }
 
+// What the first ClientHello has offered counts no longer when the second one drops it:
+// "optionally removing any PSKs which are incompatible with the server's indicated cipher
+// suite." (https://www.rfc-editor.org/rfc/rfc8446#section-4.1.2)
+func TestPreSharedKeysDropped(t *testing.T) {
+	r := newResumedServer(t)
+	r.bring(StateWaitClientHelloRetry)
+	r.p.Shares, r.p.PSKs = nil, nil
+	wantTickets(r.p) // psk_key_exchange_modes stays
+	r.wantConnected()
+	if r.m.ConnectionState().DidResume || r.p.Message(wire.TypeCertificate) == nil {
+		t.Error("resumed with what the second ClientHello does not offer")
+	}
+}
+
 // A binder is bound to all of the ClientHello before it, and to the first one.
 func TestBinderCoversHello(t *testing.T) {
 	r := newResumedServer(t)

@@ -8,9 +8,9 @@ import (
 // Why keying material is not exported. Export returns these values themselves; but for the last one, they are misuse by
 // the application.
 var (
-	// ErrExportLabel means that the label is empty, longer than 249 bytes, or one that TLS itself uses. RFC 5705,
-	// Section 4; RFC 8446, Section 7.1.
-	ErrExportLabel = errors.New("schedule: exporter label empty, too long, or reserved")
+	// ErrExportLabel means that the label is longer than 249 bytes, one that TLS itself uses, or, in TLS 1.3, empty.
+	// RFC 5705, Section 4; RFC 8446, Section 7.1.
+	ErrExportLabel = errors.New("schedule: exporter label too long, reserved, or empty in TLS 1.3")
 
 	// ErrExportContext means that the context exceeds the 65535 bytes of RFC 5705, Section 4.
 	ErrExportContext = errors.New("schedule: exporter context too long")
@@ -29,11 +29,11 @@ const MaxExport = 255 * 32
 const maxLabel = 255 - len(labelPrefix)
 
 // checkExport applies the same limits in both versions, so that what an application asks for does not depend on which
-// was negotiated.
+// was negotiated, but for the empty label: TLS 1.2 has always had it.
 func checkExport(label string, context []byte, n int) error {
 	switch label {
 	// In TLS 1.2 these would give the application what the handshake keeps to itself. RFC 5705, Section 4.
-	case "", labelMaster, labelExtendedMaster, labelKeys, labelClientFinished, labelServerFinished:
+	case labelMaster, labelExtendedMaster, labelKeys, labelClientFinished, labelServerFinished:
 		return ErrExportLabel
 	}
 	switch {
@@ -50,6 +50,10 @@ func checkExport(label string, context []byte, n int) error {
 // Export returns n bytes of keying material for the application. No context is the same as an empty one. The errors are
 // ErrExportLabel, ErrExportContext and ErrExportLength. RFC 8446, Section 7.5.
 func (s *ExporterSecret) Export(label string, context []byte, n int) ([]byte, error) {
+	// HkdfLabel has "opaque label<7..255> = "tls13 " + Label". RFC 8446, Section 7.1.
+	if label == "" {
+		return nil, ErrExportLabel
+	}
 	if err := checkExport(label, context, n); err != nil {
 		return nil, err
 	}

@@ -78,7 +78,6 @@ func TestExportRefuses(t *testing.T) {
 		context, n int
 		want       error
 	}{
-		{"", 0, 32, ErrExportLabel},
 		{"master secret", 0, 32, ErrExportLabel},
 		{"extended master secret", 0, 32, ErrExportLabel},
 		{"key expansion", 0, 32, ErrExportLabel},
@@ -97,6 +96,12 @@ func TestExportRefuses(t *testing.T) {
 					test.label, test.context, test.n, len(out), err, test.want)
 			}
 		}
+	}
+	if out, err := current.Export("", nil, 32); err != ErrExportLabel || out != nil {
+		t.Errorf("TLS 1.3 with an empty label: %d bytes and %v", len(out), err)
+	}
+	if out, err := old.Export("", nil, 32); err != nil || len(out) != 32 {
+		t.Errorf("TLS 1.2 with an empty label: %d bytes and %v", len(out), err)
 	}
 }
 

@@ -2,8 +2,10 @@ package tlscore_test
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"time"
 
 	"tlscore.example/tlscore"
 	"tlscore.example/tlscore/internal/tlstest"
@@ -136,4 +138,172 @@ func clientHelloOfTLS12(name string) []byte {
 	body = append(body, sni...)
 	hello := append([]byte{22, 3, 1, 0, byte(len(body) + 4), 1, 0, 0, byte(len(body))}, body...)
 	return hello
+}
+
+// resume lets a client resume sessions and a server take early data with them.
+func resume(client, server *tlscore.Config) {
+	client.SessionCache = tlscore.NewLRUSessionCache(0, 0)
+	client.EarlyData = true
+	server.MaxEarlyData = 16 << 10
+	server.ReplayGuard = tlscore.NewReplayWindow(0, 0) // for all who share its ticket keys
+}
+
+// sendEarly sends a request that may arrive twice, as early data if that is possible.
+func sendEarly(m *tlscore.Machine, ev tlscore.Event, request []byte) {
+	switch ev.Kind {
+	case tlscore.EventEarlyWritable: // the ClientHello is in the output, and nothing has come
+		m.WriteEarly(request)
+	case tlscore.EventHandshakeDone:
+		if !m.EarlyDataAccepted() {
+			m.Write(request)
+		}
+	}
+}
+
+// The second connection resumes the session of the first, and its request arrives
+// before the handshake is complete.
+func ExampleMachine_WriteEarly() {
+	clientConfig, serverConfig := exampleConfigs()
+	resume(clientConfig, serverConfig)
+	// A guard takes nothing in its first window. This one has started a minute ago.
+	now := tlstest.Clock()
+	serverConfig.ReplayGuard.Fresh([]byte("first"), now.Add(-time.Minute), now)
+
+	for range 2 {
+		client, server := newMachines(clientConfig, serverConfig)
+		exchange(client, server, func(m *tlscore.Machine, ev tlscore.Event) {
+			switch {
+			case m == client:
+				sendEarly(m, ev, []byte("GET /"))
+			case ev.Kind == tlscore.EventData:
+				fmt.Printf("%s, early: %v, resumed: %v\n", ev.Data, ev.Early, m.ConnectionState().DidResume)
+			}
+		})
+	}
+	// Output:
+	// GET /, early: false, resumed: false
+	// GET /, early: true, resumed: true
+}
+
+// authenticateClients makes a server refuse clients without a certificate of one of
+// the authorities, and gives a client one.
+func authenticateClients(server, client *tlscore.Config, authorities *x509.CertPool, cert tls.Certificate) {
+	server.ClientAuth = tls.RequireAndVerifyClientCert
+	server.ClientCAs = authorities
+	client.Certificates = []tls.Certificate{cert}
+	client.PostHandshakeAuth = true // the server may ask again, by RequestClientCertificate
+}
+
+// A client shows its certificate in the handshake, and once more when the server asks
+// for it.
+func ExampleMachine_RequestClientCertificate() {
+	clientConfig, serverConfig := exampleConfigs()
+	authenticateClients(serverConfig, clientConfig, tlstest.Roots(), tlstest.ClientCertificate(tlstest.ECDSAP256))
+
+	client, server := newMachines(clientConfig, serverConfig)
+	exchange(client, server, func(m *tlscore.Machine, ev tlscore.Event) {
+		if m != server {
+			return
+		}
+		switch ev.Kind {
+		case tlscore.EventHandshakeDone:
+			fmt.Println(ev.Kind, len(m.ConnectionState().VerifiedChains))
+			m.RequestClientCertificate()
+		case tlscore.EventClientCertificate:
+			fmt.Println(ev.Kind, len(m.ConnectionState().VerifiedChains))
+		}
+	})
+	// Output:
+	// HandshakeDone 1
+	// ClientCertificate 1
+}
+
+// lift runs the task that a machine waits for on another goroutine. post brings what
+// follows back to the loop that the machine belongs to.
+func lift(m *tlscore.Machine, post func(func()), next func()) {
+	task := m.Task()
+	go func() {
+		task.Run() // signs, verifies, asks; it never touches the machine
+		post(func() {
+			if m.Done(task) == nil { // else the connection has ended meanwhile
+				next() // Step again; what the task has led to is in the output
+			}
+		})
+	}()
+}
+
+// A server signs, and does its part of the key exchange, outside of the loop.
+func ExampleTask() {
+	clientConfig, serverConfig := exampleConfigs()
+	serverConfig.Tasks = tlscore.Tasks(tlscore.TaskSign, tlscore.TaskKeyExchange)
+	client, server := newMachines(clientConfig, serverConfig)
+
+	loop := make(chan func(), 1)
+	var run func()
+	run = func() {
+		exchange(client, server, func(m *tlscore.Machine, ev tlscore.Event) {
+			switch ev.Kind {
+			case tlscore.EventTask:
+				fmt.Println(m.Task().Kind())
+				lift(m, func(f func()) { loop <- f }, run)
+			case tlscore.EventHandshakeDone:
+				fmt.Println(ev.Kind)
+			}
+		})
+	}
+	for run(); !server.ConnectionState().HandshakeComplete; {
+		(<-loop)()
+	}
+	// Output:
+	// KeyExchange
+	// Sign
+	// HandshakeDone
+	// HandshakeDone
+}
+
+func exampleConfigs() (client, server *tlscore.Config) {
+	client = &tlscore.Config{ServerName: "localhost", RootCAs: tlstest.Roots(), Time: tlstest.Clock}
+	server = &tlscore.Config{Certificates: []tls.Certificate{tlstest.Certificate(tlstest.Leaf{})}, Time: tlstest.Clock}
+	return client, server
+}
+
+func newMachines(clientConfig, serverConfig *tlscore.Config) (client, server *tlscore.Machine) {
+	client, err := tlscore.NewClient(clientConfig)
+	if err != nil {
+		panic(err)
+	}
+	server, err = tlscore.NewServer(serverConfig)
+	if err != nil {
+		panic(err)
+	}
+	return client, server
+}
+
+// exchange moves bytes between two machines until neither has any for the other.
+func exchange(client, server *tlscore.Machine, event func(*tlscore.Machine, tlscore.Event)) {
+	for idle := false; !idle; {
+		toServer := deliver(client, server, event)
+		toClient := deliver(server, client, event)
+		idle = !toServer && !toClient
+	}
+}
+
+// deliver gives to what from has to send.
+func deliver(from, to *tlscore.Machine, event func(*tlscore.Machine, tlscore.Event)) (moved bool) {
+	for {
+		ev, _ := from.Step(nil)
+		event(from, ev)
+		if ev.Stop() {
+			break
+		}
+	}
+	in := from.AppendOutput(make([]byte, 0, len(from.Output())))
+	for moved = len(in) > 0; ; {
+		ev, n := to.Step(in)
+		in = in[n:]
+		event(to, ev)
+		if ev.Stop() {
+			return moved
+		}
+	}
 }

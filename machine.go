@@ -1,6 +1,6 @@
-// Package tlscore is TLS without the I/O: a [Machine] is one connection
-// of TLS 1.3 or TLS 1.2 as a state machine, which takes the bytes that arrived and gives back events
-// and the bytes to send. It never touches a socket, starts a goroutine or
+// Package tlscore is TLS without the I/O: a [Machine] is one connection of TLS 1.3
+// or TLS 1.2 as a state machine, which takes the bytes that arrived and gives back
+// events and the bytes to send. It never touches a socket, starts a goroutine or
 // sleeps; whoever owns the sockets drives it.
 //
 //	m, err := tlscore.NewServer(cfg) // or NewClient, or NewAcceptor
@@ -13,7 +13,8 @@
 // holds all that was queued, the alert last. There is no other place for it to
 // be, and no way to lose it but not to send the output.
 //
-// docs/contract.md tells the order of calls and who owns which slice.
+// docs/contract.md tells the order of calls and who owns which slice, and
+// docs/security.md what a peer can and cannot cause.
 package tlscore
 
 import (
@@ -33,11 +34,12 @@ import (
 // one goroutine at a time.
 //
 // The receiving half is Step, EOF, the answers (Accept, Reject, Done),
-// RequestClientCertificate, and the getters State, Err, Task, ClientHello,
-// RawClientHello, ConnectionState and the exporters.
+// RequestClientCertificate, SendTicket, the getters State, Err, Task, ClientHello,
+// RawClientHello, ConnectionState, TicketData and EarlyDataAccepted, and the exporters
+// (ExportKeyingMaterial, ExportEarlyKeyingMaterial, ChannelBinding).
 //
-// The sending half is Write, AppendSealed, SealedLen, KeyUpdate, CloseWrite,
-// SentAlert, Output, AppendOutput and Sent.
+// The sending half is Write, WriteEarly, AppendSealed, SealedLen, KeyUpdate,
+// CloseWrite, SentAlert, Output, AppendOutput and Sent.
 //
 // SetLocker comes before everything else, Release after it.
 type Machine struct {

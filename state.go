@@ -7,8 +7,9 @@ import (
 )
 
 // State is where a connection stands, in protocol order. The tables in
-// clienthello.go, client13.go, client12.go and their like of the server say what each state accepts and where it may
-// lead; docs/state-machine.md is printed from them. RFC 8446, Appendix A.
+// clientstart.go, client13.go and client12.go, and in serverstart.go, server13.go and
+// server12.go, say what each state accepts and where it may lead; docs/state-machine.md
+// is printed from them. RFC 8446, Appendix A.
 type State uint8
 
 // The states. The zero value accepts nothing.

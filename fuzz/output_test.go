@@ -26,12 +26,14 @@ type parsedOutput struct {
 	handshake []byte
 	lastSize  int  // of the last record
 	lastType  byte // the outer one
+	explicit  int  // the part of a nonce in records of TLS 1.2
 }
 
 // readOutput parses all that a machine ever sent. The output has to be well
 // formed, whatever the peer did.
-func readOutput(out []byte, client bool) (*parsedOutput, error) {
-	p := new(parsedOutput)
+func readOutput(out []byte, end ending) (*parsedOutput, error) {
+	p := &parsedOutput{explicit: end.explicit}
+	client := end.role == roleClient
 	compat := 0
 	for len(out) > 0 {
 		if len(out) < record.HeaderLen {
@@ -48,6 +50,11 @@ func readOutput(out []byte, client bool) (*parsedOutput, error) {
 		switch {
 		case h.Version != 0x0303 && !(client && h.Version == 0x0301 && p.protected == 0):
 			return nil, fmt.Errorf("a record of version %04x", h.Version)
+		case end.tls12 && compat > 0 && h.Type != record.TypeChangeCipherSpec:
+			p.protected++
+			if err := p.addProtected12(h.Type, fragment, len(out) == 0); err != nil {
+				return nil, err
+			}
 		case h.Type == record.TypeApplicationData:
 			p.protected++
 			if err := p.addProtected(fragment, len(out) == 0); err != nil {
@@ -84,6 +91,17 @@ func (p *parsedOutput) addProtected(fragment []byte, last bool) error {
 	}
 	end := len(inner) - 1
 	return p.add(record.ContentType(inner[end]), inner[:end], last)
+}
+
+// addProtected12 is addProtected in TLS 1.2.
+func (p *parsedOutput) addProtected12(t record.ContentType, fragment []byte, last bool) error {
+	if len(fragment) < p.explicit+record.TagLen || len(fragment) > record.MaxPlaintext+p.explicit+record.TagLen {
+		return fmt.Errorf("a protected record of %d bytes", len(fragment))
+	}
+	if !record.NullCrypto {
+		return nil
+	}
+	return p.add(t, fragment[p.explicit:len(fragment)-record.TagLen], last)
 }
 
 func (p *parsedOutput) add(t record.ContentType, content []byte, last bool) error {
@@ -132,12 +150,16 @@ type ending struct {
 	// when it panicked, nor what an acceptor sends before it has a config.
 	told    []sentAlert
 	toldAll bool
+	// In TLS 1.2 records keep their type when they are protected, and may have a
+	// part of their nonce in front.
+	tls12    bool
+	explicit int
 }
 
 // checkOutput judges all that a machine has sent.
 func checkOutput(t *testing.T, out []byte, end ending) {
 	t.Helper()
-	p, problem := readOutput(out, end.role == roleClient)
+	p, problem := readOutput(out, end)
 	if problem != nil {
 		t.Fatalf("the output is not well formed: %v\n%x", problem, out)
 	}
@@ -146,6 +168,9 @@ func checkOutput(t *testing.T, out []byte, end ending) {
 	if p.protected > 0 && !record.NullCrypto {
 		// The inner ones cannot be read here, but the length of the last record.
 		last := p.lastType == byte(record.TypeApplicationData) && p.lastSize == record.Overhead+2
+		if end.tls12 {
+			last = p.lastType == byte(record.TypeAlert) && p.lastSize == record.HeaderLen+end.explicit+2+record.TagLen
+		}
 		if !end.toldAll {
 			if due && !last {
 				t.Fatalf("the connection failed with %v; the last record has %d bytes", end.err, p.lastSize)

@@ -18,8 +18,8 @@ import (
 	"tlscore.example/tlscore/internal/wire"
 )
 
-// A puppet is a TLS 1.3 peer of its own, of either role, that does what the
-// input says. It computes its keys, signatures and Finished over what it really
+// A puppet is a peer of its own, of either role, in TLS 1.3 or in TLS 1.2, that
+// does what the input says. It computes its keys, signatures and Finished over what it really
 // sends: so a machine that accepts an altered message goes on, and what comes
 // behind it is reached.
 type puppet struct {
@@ -41,6 +41,7 @@ type puppet struct {
 	nextSend    schedule.TrafficSecret // of the application phase, until it begins
 	nextReceive schedule.TrafficSecret
 	seal, open  *record.Protection
+	puppet12
 
 	helloRaw []byte // the first ClientHello, until the hash is known
 	hello    wire.ClientHello
@@ -73,6 +74,9 @@ const (
 	phaseConnected
 	phaseOver
 )
+
+// puppetTLS12 is the bit of choices.suites that makes a puppet speak TLS 1.2.
+const puppetTLS12 = 0x80
 
 // choices say which handshake the puppet begins, and how it deviates from it.
 type choices struct {
@@ -166,7 +170,10 @@ func parseChoices(peer, post []byte) choices {
 }
 
 func newPuppet(server bool, c choices, pool []byte) *puppet {
-	return &puppet{choices: c, server: server, pool: pool, random: mathrand.NewChaCha8([32]byte{7})}
+	p := &puppet{choices: c, server: server, pool: pool, random: mathrand.NewChaCha8([32]byte{7})}
+	p.tls12 = c.suites&puppetTLS12 != 0
+	p.suites &^= puppetTLS12
+	return p
 }
 
 // suite is what a puppet has to know of a cipher suite.
@@ -183,7 +190,7 @@ var suites = []*suite{
 }
 
 func findSuite(id wire.CipherSuite) *suite {
-	for _, s := range suites {
+	for _, s := range slices.Concat(suites, suites12) {
 		if s.id == id {
 			return s
 		}
@@ -266,7 +273,7 @@ func (p *puppet) receive(b []byte) {
 		rec := bytes.Clone(p.in[:size])
 		p.in = p.in[size:]
 		t, content := h.Type, rec[record.HeaderLen:]
-		if t == record.TypeApplicationData {
+		if t == record.TypeApplicationData || p.tls12 && p.open != nil {
 			var err error
 			if p.open == nil {
 				p.unreadable = true
@@ -290,6 +297,8 @@ func (p *puppet) take(t record.ContentType, content []byte) {
 		if fatal(p.got) > 0 {
 			p.phase, p.queue = phaseOver, nil
 		}
+	case record.TypeChangeCipherSpec:
+		p.changeReceiving()
 	case record.TypeHandshake:
 		p.hand = append(p.hand, content...)
 		for {
@@ -307,6 +316,8 @@ func (p *puppet) take(t record.ContentType, content []byte) {
 // message follows the machine's handshake.
 func (p *puppet) message(msg []byte) {
 	switch t := wire.HandshakeType(msg[0]); {
+	case p.tls12:
+		p.message12(t, msg)
 	case t == wire.TypeKeyUpdate:
 		p.receiving = p.receiving.Next()
 		p.open = p.suite.protection(&p.receiving)
@@ -361,6 +372,10 @@ func (p *puppet) startSending() {
 
 func (p *puppet) sendClientHello() {
 	p.phase = phaseHello
+	if p.tls12 {
+		p.sendClientHello12()
+		return
+	}
 	h := &p.hello
 	h.LegacyVersion = wire.VersionTLS12
 	p.random.Read(h.Random[:])
@@ -591,7 +606,7 @@ func (p *puppet) sendFlight(share *wire.KeyShare) {
 	}
 	p.emit(record.TypeHandshake, cert.Append(nil))
 	p.flushHeld()
-	verify := sign(chain.PrivateKey.(crypto.Signer), p.transcript.Sum(nil))
+	verify := sign(chain.PrivateKey.(crypto.Signer), signedContent(p.transcript.Sum(nil)))
 	p.emit(record.TypeHandshake, verify.Append(nil))
 	p.flushHeld()
 	fin := wire.Finished{VerifyData: p.sending.Finished(nil, p.transcript.Sum(nil))}
@@ -600,28 +615,22 @@ func (p *puppet) sendFlight(share *wire.KeyShare) {
 	p.startSending()
 }
 
-// sign makes a server's CertificateVerify.
-func sign(key crypto.Signer, transcript []byte) *wire.CertificateVerify {
+// signedContent is what a server signs.
+func signedContent(transcript []byte) []byte {
 	content := append(bytes.Repeat([]byte{' '}, 64), "TLS 1.3, server CertificateVerify\x00"...)
-	content = append(content, transcript...)
-	var scheme tls.SignatureScheme
-	var opts crypto.SignerOpts
-	switch public := key.Public().(type) {
-	case ed25519.PublicKey:
-		scheme, opts = tls.Ed25519, crypto.Hash(0)
-	case *ecdsa.PublicKey:
-		switch public.Curve.Params().BitSize {
-		case 256:
-			scheme, opts = tls.ECDSAWithP256AndSHA256, crypto.SHA256
-		case 384:
-			scheme, opts = tls.ECDSAWithP384AndSHA384, crypto.SHA384
-		default:
-			scheme, opts = tls.ECDSAWithP521AndSHA512, crypto.SHA512
-		}
-	case *rsa.PublicKey:
-		scheme = tls.PSSWithSHA256
-		opts = &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256}
-	}
+	return append(content, transcript...)
+}
+
+// sign signs with the scheme that goes with the key.
+func sign(key crypto.Signer, content []byte) *wire.CertificateVerify {
+	scheme, _ := schemeOf(key)
+	opts := map[tls.SignatureScheme]crypto.SignerOpts{
+		tls.Ed25519:                crypto.Hash(0),
+		tls.ECDSAWithP256AndSHA256: crypto.SHA256,
+		tls.ECDSAWithP384AndSHA384: crypto.SHA384,
+		tls.ECDSAWithP521AndSHA512: crypto.SHA512,
+		tls.PSSWithSHA256:          &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256},
+	}[scheme]
 	if h := opts.HashFunc(); h != 0 {
 		hash := h.New()
 		hash.Write(content)
@@ -632,6 +641,23 @@ func sign(key crypto.Signer, transcript []byte) *wire.CertificateVerify {
 		panic(err)
 	}
 	return &wire.CertificateVerify{Algorithm: wire.SignatureScheme(scheme), Signature: signature}
+}
+
+// schemeOf returns the scheme that goes with a key, and whether that is an RSA key.
+func schemeOf(key crypto.Signer) (s tls.SignatureScheme, isRSA bool) {
+	switch public := key.Public().(type) {
+	case ed25519.PublicKey:
+		return tls.Ed25519, false
+	case *ecdsa.PublicKey:
+		switch public.Curve.Params().BitSize {
+		case 256:
+			return tls.ECDSAWithP256AndSHA256, false
+		case 384:
+			return tls.ECDSAWithP384AndSHA384, false
+		}
+		return tls.ECDSAWithP521AndSHA512, false
+	}
+	return tls.PSSWithSHA256, true
 }
 
 // Behind the handshake.
@@ -648,6 +674,9 @@ func (p *puppet) sendPost(item postItem) {
 		for range 1 + int(item.with>>1)%40 {
 			update := wire.KeyUpdate{Request: item.with & 1}
 			p.emit(record.TypeHandshake, update.Append(nil))
+			if p.tls12 {
+				continue
+			}
 			p.sending = p.sending.Next()
 			p.seal = p.suite.protection(&p.sending)
 		}

@@ -94,18 +94,20 @@ func TestReach(t *testing.T) {
 		role   role
 		want   []string // parts of events
 	}{
-		{"FuzzServer", roleServer, []string{"Writable", "HandshakeDone", "Data", "KeyUpdate", "Closed", "truncated", "Failed"}},
-		{"FuzzClient", roleClient, []string{"Writable", "HandshakeDone", "Data", "KeyUpdate", "Closed", "truncated", "Failed"}},
-		{"FuzzAcceptor", roleAcceptor, []string{"ClientHello in WaitAccept", "Writable", "HandshakeDone", "Data", "KeyUpdate", "Closed", "Failed"}},
+		{"FuzzServer", roleServer, []string{"Task in", "Writable", "HandshakeDone in Connected of TLS 1.2", "HandshakeDone in Connected of TLS 1.3", "Data", "KeyUpdate", "Closed", "truncated", "Failed"}},
+		{"FuzzClient", roleClient, []string{"Task in", "Writable", "HandshakeDone in Connected of TLS 1.2", "HandshakeDone in Connected of TLS 1.3", "Data", "KeyUpdate", "Closed", "truncated", "Failed"}},
+		{"FuzzAcceptor", roleAcceptor, []string{"ClientHello in WaitAccept", "Task in", "Writable", "HandshakeDone in Connected of TLS 1.2", "HandshakeDone in Connected of TLS 1.3", "Data", "KeyUpdate", "Closed", "Failed"}},
 		{"FuzzServerMisled", roleServer, []string{
-			"ClientHello in WaitAccept", "Writable", "HandshakeDone", "Data", "KeyUpdate", "Closed", "truncated",
+			"ClientHello in WaitAccept", "Task in", "Writable", "HandshakeDone in Connected of TLS 1.2", "HandshakeDone in Connected of TLS 1.3", "Data", "KeyUpdate", "Closed", "truncated",
 			"TooManyKeyUpdates", "TooManyEmptyRecords", "KeyChangeAlignment", "UnexpectedMessage", "BadFinished", "ClientHelloTooLarge",
 			"BadKeyUpdate", "the peer sent the alert", "CallbackPanicked", "RandomSource", "KeyGeneration", "Rejected", "Canceled",
+			"Renegotiation", "UnsupportedVersion", "BadChangeCipherSpec", "CallbackFailed",
 		}},
 		{"FuzzClientMisled", roleClient, []string{
-			"Writable", "HandshakeDone", "Data", "KeyUpdate", "Closed", "truncated",
+			"Task in", "Writable", "HandshakeDone in Connected of TLS 1.2", "HandshakeDone in Connected of TLS 1.3", "Data", "KeyUpdate", "Closed", "truncated",
 			"TooManyKeyUpdates", "TooManySessionTickets", "KeyChangeAlignment", "UnexpectedMessage", "BadFinished", "BadSignature",
 			"MessageTooLarge", "the peer sent the alert", "CallbackPanicked", "RandomSource", "KeyGeneration", "Rejected", "Canceled",
+			"Renegotiation", "BadChangeCipherSpec", "BadRecordMAC",
 		}},
 	} {
 		t.Run(c.target, func(t *testing.T) {

@@ -143,6 +143,26 @@ var scenarios = []scenario{
 	{name: "acceptor-waits", config: []byte{8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}, script: []byte{behindPart | 1, doAccept, 0, behindPart, doLook, 0}, post: everyPost},
 	{name: "acceptor", config: []byte{8}, script: talkative, peer: []byte{puppetRetry}, post: everyPost},
 	{name: "acceptor-rejects", config: []byte{8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2}},
+	{name: "tls12", script: talkative, peer: []byte{0, puppetTLS12, 0, 1}, post: []byte{postData, 3, postEmpty, 2, postBig, 8, postAlert, 0}},
+	{name: "tls12-rsa", config: []byte{0, 0, 0, 0, 0, 0, 5}, peer: []byte{0, puppetTLS12, 0, 0, 5}, post: []byte{postData, 3}},
+	{name: "tls12-only-chacha", config: []byte{32, 8}, script: talkative, peer: []byte{0, puppetTLS12 | 4}, post: []byte{postData, 3, postAlert, 0}},
+	{name: "tls12-aes256-p256", config: []byte{0, 7, 2, 0, 0, 1}, script: talkative, peer: []byte{0, puppetTLS12 | 1, 1}, post: []byte{postData, 3, postBig, 2}},
+	{name: "tls12-no-ems", peer: []byte{puppetNoSession, puppetTLS12}, post: []byte{postData, 3}},
+	{name: "tls12-request", peer: []byte{puppetRequest | puppetNoCompat | puppetNoName, puppetTLS12}, post: []byte{postData, 3, postKeyUpdate, 1}},
+	{name: "tls12-sessions", peer: []byte{puppetPSK | puppetEarlyData, puppetTLS12}, post: []byte{postData, 3}, pool: []byte("a session that is none, or is one")},
+	{name: "tls12-renegotiation", peer: []byte{0, puppetTLS12}, post: []byte{postData, 1, postMessage, 0}},
+	{name: "tls12-renegotiation-by-client", peer: []byte{0, puppetTLS12}, post: []byte{postData, 1, postMessage, 1}},
+	{name: "tls12-compat-late", peer: []byte{0, puppetTLS12}, post: []byte{postData, 1, postCompat, 0}},
+	{name: "tls12-plaintext-late", peer: []byte{0, puppetTLS12}, post: []byte{postPlaintext, 1}, pool: []byte{2, 40}},
+	{name: "tls12-early-ccs", peer: []byte{0, puppetTLS12, 0, 0, 0, 1, editBefore, 0, 0, 2, editBefore, 0, 0}, pool: []byte{1}},
+	{name: "tls12-misaligned", peer: []byte{0, puppetTLS12, 0, 0, 0, 3, editHold, 0, 0, 5, editHold, 0, 0}, post: []byte{postMessage, 0}},
+	{name: "tls12-refused", config: []byte{64}, peer: []byte{0, puppetTLS12}},
+	{name: "tls12-and-no-more", config: []byte{32}},
+	{name: "tls12-tasks", config: []byte{128}, script: talkative, peer: []byte{0, puppetTLS12}, post: []byte{postData, 3}},
+	{name: "tasks", config: []byte{128, 0, 0, 1}, script: talkative, peer: []byte{puppetRetry}, post: everyPost},
+	{name: "tasks-fail", config: []byte{128, 0, 0, 0, 0, 0, 0, 0, tasksFail, 0, 0, 2}, peer: []byte{0}, post: everyPost},
+	{name: "tls12-tasks-fail", config: []byte{128, 0, 0, 0, 0, 0, 0, 0, tasksFail, 0, 0, 3}, peer: []byte{0, puppetTLS12}, post: everyPost},
+	{name: "acceptor-tasks", config: []byte{128 | 8}, peer: []byte{0, puppetTLS12}, post: everyPost},
 	{name: "acceptor-misuse", config: []byte{8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3}, post: everyPost},
 }
 
@@ -160,6 +180,9 @@ func recordPuppet(s *setup, p *puppet) (said []byte) {
 			in = in[n:]
 			if m.State().String() == "WaitAccept" {
 				_ = m.Accept(s.config(nil, nil))
+			} else if task := m.Task(); task != nil {
+				task.Run()
+				_ = m.Done(task)
 			} else if ev.Stop() {
 				break
 			}
@@ -303,6 +326,8 @@ func misledSeeds(server bool) (list []seed) {
 	ticket := wire.NewSessionTicket{Ticket: []byte("t")}
 	for op := byte(1); op < numEdits; op++ {
 		for item := range byte(7) {
+			peer12 := []byte{0, puppetTLS12, 0, 0, 0, item, op, 20 + 10*op, 3}
+			list = append(list, seed{fmt.Sprintf("edit-%d-of-%d-of-tls12", op, item), [][]byte{nil, nil, peer12, {postData, 3, postEmpty, 1}, {1}}})
 			peer := []byte{0, 0, 0, 0, 0, item, op, 20 + 10*op, 3}
 			if item%2 == 1 {
 				peer = append(peer, 4, op|editFixLength, 2, 6)

@@ -2,6 +2,7 @@ package fuzz
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -244,7 +245,8 @@ func (s *session) checkEvent(ev tlscore.Event, n int) {
 	if ev.Kind == tlscore.EventClosed && state != tlscore.StateClosed {
 		s.t.Fatalf("%s in state %s", ev, state)
 	}
-	if ev.Kind == tlscore.EventWait != (state == tlscore.StateWaitAccept) && ev.Stop() {
+	waits := state == tlscore.StateWaitAccept || s.m.Task() != nil
+	if ev.Kind == tlscore.EventWait != waits && ev.Stop() {
 		s.t.Fatalf("%s in state %s", ev, state)
 	}
 	if ev.Kind == tlscore.EventKeyUpdate && ev.Queued {
@@ -254,7 +256,7 @@ func (s *session) checkEvent(ev tlscore.Event, n int) {
 		s.answered = true
 	}
 	cs := s.m.ConnectionState()
-	if ev.Kind == tlscore.EventHandshakeDone && (!cs.HandshakeComplete || cs.Version != 0x0304 || cs.CipherSuite == 0 || cs.CurveID == 0) {
+	if ev.Kind == tlscore.EventHandshakeDone && (!cs.HandshakeComplete || cs.Version != 0x0304 && cs.Version != 0x0303 || cs.CipherSuite == 0 || cs.CurveID == 0) {
 		s.t.Fatalf("the handshake is done: %+v", cs)
 	}
 }
@@ -269,6 +271,9 @@ func (s *session) note(ev tlscore.Event) {
 	text := fmt.Sprintf("%s in %s", ev.Kind, s.m.State())
 	if ev.Truncated {
 		text += ", truncated"
+	}
+	if ev.Kind == tlscore.EventHandshakeDone {
+		text += " of " + tls.VersionName(s.m.ConnectionState().Version)
 	}
 	if ev.Kind == tlscore.EventData {
 		text += fmt.Sprintf(": %x", ev.Data)
@@ -359,7 +364,7 @@ func (s *session) finish() {
 		s.t.Errorf("the machine held %d bytes", s.account.peak)
 	}
 	if !s.released {
-		checkOutput(s.t, s.out, ending{s.set.role, s.m.Err(), s.told, s.configured && !s.panicked})
+		checkOutput(s.t, s.out, s.ending())
 	}
 	s.failure = s.m.Err()
 	s.release()
@@ -367,6 +372,16 @@ func (s *session) finish() {
 	if ev, n := s.m.Step([]byte{1, 2, 3}); ev.Kind != tlscore.EventFailed || n != 0 {
 		s.t.Errorf("a released machine says %s and takes %d bytes", ev, n)
 	}
+}
+
+func (s *session) ending() ending {
+	e := ending{role: s.set.role, err: s.m.Err(), told: s.told, toldAll: s.configured && !s.panicked}
+	cs := s.m.ConnectionState()
+	e.tls12 = cs.Version == 0x0303
+	if e.tls12 && cs.CipherSuite != 0xcca8 && cs.CipherSuite != 0xcca9 {
+		e.explicit = 8
+	}
+	return e
 }
 
 func (s *session) release() {

@@ -40,6 +40,9 @@ var (
 		{tls.TLS_CHACHA20_POLY1305_SHA256},
 		{tls.TLS_CHACHA20_POLY1305_SHA256, tls.TLS_AES_128_GCM_SHA256},
 		{tls.TLS_AES_256_GCM_SHA384, tls.TLS_CHACHA20_POLY1305_SHA256, tls.TLS_AES_128_GCM_SHA256},
+		{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256},
+		{tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384},
+		{tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_AES_128_GCM_SHA256},
 	}
 	groupChoices = [][]tls.CurveID{
 		{tls.X25519, tls.CurveP256},
@@ -105,6 +108,8 @@ type setup struct {
 	accept byte // what an acceptor answers to the ClientHello
 	locked bool // a lock is installed
 
+	versions     [2]uint16
+	tasks        tlscore.TaskSet
 	suites       []uint16
 	groups       []tls.CurveID
 	shares       []tls.CurveID
@@ -134,6 +139,15 @@ func newSetup(r role, input []byte) *setup {
 	s.locked = flags&2 != 0
 	s.nullRandom = flags&4 != 0
 	s.tracePanics = flags&16 != 0
+	if flags&32 != 0 {
+		s.versions[1] = tls.VersionTLS12
+	}
+	if flags&64 != 0 {
+		s.versions[0] = tls.VersionTLS13
+	}
+	if flags&128 != 0 {
+		s.tasks = tlscore.AllTasks
+	}
 	s.suites = pick(&in, suiteChoices)
 	s.groups = pick(&in, groupChoices)
 	s.shares = s.chooseShares(in.next())
@@ -169,6 +183,7 @@ const (
 	callPanics
 	skipVerify
 	noCertificates
+	tasksFail // where they are lifted
 )
 
 // config builds a Config of its own, which tells trace what is sent and received.
@@ -180,6 +195,9 @@ func (s *setup) config(a tlscore.Allocator, trace func(tlscore.TraceMessage)) *t
 		ServerName:         s.serverName,
 		InsecureSkipVerify: s.callbacks&skipVerify != 0 || s.serverName == "",
 		NextProtos:         s.alpn,
+		MinVersion:         s.versions[0],
+		MaxVersion:         s.versions[1],
+		Tasks:              s.tasks,
 		CipherSuites:       s.suites,
 		CurvePreferences:   s.groups,
 		KeyShares:          s.shares,

@@ -2,6 +2,7 @@ package fuzz
 
 import (
 	"bytes"
+	"crypto/ecdsa"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"tlscore.example/tlscore"
 	"tlscore.example/tlscore/internal/record"
 	"tlscore.example/tlscore/internal/tlstest"
+	"tlscore.example/tlscore/internal/wire"
 )
 
 // stdGroups are in the order of crypto/tls, which it does not let go of.
@@ -37,8 +39,9 @@ type deal struct {
 	clientALPN, serverALPN     []string
 	certificates               []tls.Certificate
 	name                       string
-	suite                      []uint16 // that we offer, or choose from
-	sizes                      []byte   // of what is written, once it is over
+	suite                      []uint16  // that we offer, or choose from
+	versions                   [2]uint16 // the best of the client and of the server
+	sizes                      []byte    // of what is written, once it is over
 }
 
 func newDeal(input []byte) *deal {
@@ -51,31 +54,61 @@ func newDeal(input []byte) *deal {
 		certificates: pick(&in, certificates),
 		name:         pick(&in, []string{"localhost", "other.example"}),
 		suite:        pick(&in, suiteChoices),
+		versions: pick(&in, [][2]uint16{
+			{tls.VersionTLS13, tls.VersionTLS13}, {tls.VersionTLS12, tls.VersionTLS13},
+			{tls.VersionTLS13, tls.VersionTLS12}, {tls.VersionTLS12, tls.VersionTLS12},
+		}),
+	}
+	for i, groups := range [][]tls.CurveID{d.clientGroups, d.serverGroups} {
+		if !classical(groups) { // a config of ours that could do nothing
+			d.versions[i] = tls.VersionTLS13
+		}
+	}
+	if min(d.versions[0], d.versions[1]) == tls.VersionTLS12 {
+		d.suite = nil
 	}
 	d.sizes = in[:min(len(in), 8)]
 	return d
 }
 
+// classical reports whether one of the groups is no hybrid, and so one that TLS 1.2
+// has.
+func classical(groups []tls.CurveID) bool {
+	return slices.ContainsFunc(groups, func(g tls.CurveID) bool { return curves[wire.NamedGroup(g)] != nil })
+}
+
+// otherCurve reports whether the server's key is on a curve that the client does not
+// list.
+func (d *deal) otherCurve() bool {
+	key, ok := d.certificates[0].Leaf.PublicKey.(*ecdsa.PublicKey)
+	if !ok {
+		return false
+	}
+	id := map[int]tls.CurveID{256: tls.CurveP256, 384: tls.CurveP384, 521: tls.CurveP521}[key.Curve.Params().BitSize]
+	return !slices.Contains(d.clientGroups, id) || !slices.Contains(d.serverGroups, id)
+}
+
 func (d *deal) std(client bool) *tls.Config {
 	c := &tls.Config{
-		Time: tlstest.Clock, MinVersion: tls.VersionTLS13, SessionTicketsDisabled: true,
+		Time: tlstest.Clock, MinVersion: tls.VersionTLS12, MaxVersion: d.versions[1], SessionTicketsDisabled: true,
 		CurvePreferences: d.serverGroups, NextProtos: d.serverALPN, Certificates: d.certificates,
 	}
 	if client {
 		c.CurvePreferences, c.NextProtos, c.Certificates = d.clientGroups, d.clientALPN, nil
-		c.RootCAs, c.ServerName = roots(), d.name
+		c.RootCAs, c.ServerName, c.MaxVersion = roots(), d.name, d.versions[0]
 	}
 	return c
 }
 
 func (d *deal) ours(client bool) *tlscore.Config {
 	c := &tlscore.Config{
-		Time: tlstest.Clock, MinVersion: tls.VersionTLS13, CipherSuites: d.suite,
+		Time: tlstest.Clock, MaxVersion: d.versions[1], CipherSuites: d.suite,
 		CurvePreferences: d.serverGroups, NextProtos: d.serverALPN, Certificates: d.certificates,
 	}
 	if client {
 		c.CurvePreferences, c.NextProtos, c.Certificates = d.clientGroups, d.clientALPN, nil
 		c.RootCAs, c.ServerName, c.KeyShares = roots(), d.name, sharesOfStd(d.clientGroups)
+		c.MaxVersion = d.versions[0]
 	}
 	return c
 }
@@ -83,6 +116,7 @@ func (d *deal) ours(client bool) *tlscore.Config {
 // An agreement is what came of a deal.
 type agreement struct {
 	alert    string // the text of the alert with which it ended, if it failed
+	version  uint16
 	group    tls.CurveID
 	protocol string
 	name     string
@@ -90,8 +124,9 @@ type agreement struct {
 }
 
 func (a *agreement) take(client, server tls.ConnectionState) error {
+	a.version = client.Version
 	a.group, a.protocol, a.name, a.chain = client.CurveID, client.NegotiatedProtocol, server.ServerName, len(client.PeerCertificates)
-	if client.CurveID != server.CurveID || client.NegotiatedProtocol != server.NegotiatedProtocol || client.CipherSuite != server.CipherSuite {
+	if client.Version != server.Version || client.CurveID != server.CurveID || client.NegotiatedProtocol != server.NegotiatedProtocol || client.CipherSuite != server.CipherSuite {
 		return fmt.Errorf("the client has %v, %q, %s; the server has %v, %q, %s",
 			client.CurveID, client.NegotiatedProtocol, tls.CipherSuiteName(client.CipherSuite),
 			server.CurveID, server.NegotiatedProtocol, tls.CipherSuiteName(server.CipherSuite))
@@ -286,7 +321,8 @@ func (c *couple) talk(sizes []byte) {
 			p = []byte("x")
 		}
 		if i%3 == 2 {
-			if err := c.m.KeyUpdate(size&1 != 0); err != nil {
+			err := c.m.KeyUpdate(size&1 != 0)
+			if tls12 := c.m.ConnectionState().Version == tls.VersionTLS12; err != nil && !(tls12 && err == tlscore.ErrVersion) {
 				t.Fatal(err)
 			}
 		}
@@ -327,6 +363,17 @@ var handshakeReasons = []struct {
 	{"crypto/tls lets a client with http/1.1 only pass where it has h2 only", func(d *deal, ours, reference agreement, weAreClient bool) bool {
 		return !weAreClient && ours.alert == "tls: no application protocol" && slices.Contains(d.serverALPN, "h2")
 	}},
+	{"a certificate with a key on a curve that is not in supported_groups is for no TLS 1.2; RFC 5246, Section 7.4.2", func(d *deal, ours, reference agreement, weAreClient bool) bool {
+		return min(d.versions[0], d.versions[1]) == tls.VersionTLS12 && d.otherCurve() &&
+			(ours.alert == "tls: unsupported certificate" && weAreClient || ours.alert == "tls: handshake failure" && !weAreClient)
+	}},
+	{"who has no group of TLS 1.2 does not speak it", func(d *deal, ours, reference agreement, weAreClient bool) bool {
+		groups := d.serverGroups
+		if weAreClient {
+			groups = d.clientGroups
+		}
+		return ours.alert == "tls: protocol version not supported" && reference.alert == "tls: handshake failure" && !classical(groups)
+	}},
 	{"a chain by an unknown authority gets unknown_ca; RFC 8446, Section 6.2", func(d *deal, ours, reference agreement, weAreClient bool) bool {
 		return weAreClient && ours.alert == "tls: unknown certificate authority" && strings.HasPrefix(reference.alert, "tls: bad certificate")
 	}},
@@ -362,7 +409,7 @@ func (d *deal) excuse(ours, reference agreement, weAreClient bool) int {
 func differentialHandshakeSeeds() (list []seed) {
 	add := func(b ...byte) { list = append(list, seed{fmt.Sprintf("%x", b), [][]byte{b}}) }
 	for i := range byte(len(stdGroups)) {
-		add(i, byte(len(stdGroups))-1, 1, 1, i%6, 0, i%6, 5, 200, 255, 1)
+		add(i, byte(len(stdGroups))-1, 1, 1, i%6, 0, i%6, 0, 5, 200, 255, 1)
 		add(byte(len(stdGroups))-1, i, 1, 2, 1)
 		add(i, (i+1)%byte(len(stdGroups)))
 	}
@@ -371,9 +418,21 @@ func differentialHandshakeSeeds() (list []seed) {
 			add(0, 0, a, b)
 		}
 	}
+	for v := range byte(3) {
+		for i := range byte(len(stdGroups)) {
+			add(i, byte(len(stdGroups))-1, 1, 1, i%6, 0, 0, 1+v, 5, 200, 255, 1)
+			add(byte(len(stdGroups))-1, i, 1, 2, 1, 0, 0, 1+v)
+			add(i, (i+1)%byte(len(stdGroups)), 0, 0, 0, 0, 0, 1+v)
+		}
+		for i := range byte(6) {
+			add(0, 1, 0, 0, i, 1, 0, 1+v)
+			add(0, 1, v, 1, i, 0, 0, 1+v, 130, 131, 132)
+			add(byte(len(stdGroups))-1, byte(len(stdGroups))-1, 1, 1, i, 0, 0, 1+v, 7)
+		}
+	}
 	for i := range byte(6) {
 		add(0, 1, 0, 0, i, 1, i)
-		add(0, 1, 0, 0, i, 0, i, 130, 131, 132, 0, 0, 0)
+		add(0, 1, 0, 0, i, 0, i, 0, 130, 131, 132, 0, 0, 0)
 	}
 	return list
 }

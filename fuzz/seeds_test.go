@@ -146,7 +146,7 @@ var scenarios = []scenario{
 	{name: "tls12", script: talkative, peer: []byte{0, puppetTLS12, 0, 1}, post: []byte{postData, 3, postEmpty, 2, postBig, 8, postAlert, 0}},
 	{name: "tls12-rsa", config: []byte{0, 0, 0, 0, 0, 0, 5}, peer: []byte{0, puppetTLS12, 0, 0, 5}, post: []byte{postData, 3}},
 	{name: "tls12-only-chacha", config: []byte{32, 8}, script: talkative, peer: []byte{0, puppetTLS12 | 4}, post: []byte{postData, 3, postAlert, 0}},
-	{name: "tls12-aes256-p256", config: []byte{0, 7, 2, 0, 0, 1}, script: talkative, peer: []byte{0, puppetTLS12 | 1, 1}, post: []byte{postData, 3, postBig, 2}},
+	{name: "tls12-aes256-p256", config: []byte{0, 7, 2, 0, 0, 1}, script: talkative, peer: []byte{0, puppetTLS12 | 1, 1}, post: []byte{postData, 3}},
 	{name: "tls12-no-ems", peer: []byte{puppetNoSession, puppetTLS12}, post: []byte{postData, 3}},
 	{name: "tls12-request", peer: []byte{puppetRequest | puppetNoCompat | puppetNoName, puppetTLS12}, post: []byte{postData, 3, postKeyUpdate, 1}},
 	{name: "tls12-sessions", peer: []byte{puppetPSK | puppetEarlyData, puppetTLS12}, post: []byte{postData, 3}, pool: []byte("a session that is none, or is one")},
@@ -159,10 +159,10 @@ var scenarios = []scenario{
 	{name: "tls12-refused", config: []byte{64}, peer: []byte{0, puppetTLS12}},
 	{name: "tls12-and-no-more", config: []byte{32}},
 	{name: "tls12-tasks", config: []byte{128}, script: talkative, peer: []byte{0, puppetTLS12}, post: []byte{postData, 3}},
-	{name: "tasks", config: []byte{128, 0, 0, 1}, script: talkative, peer: []byte{puppetRetry}, post: everyPost},
-	{name: "tasks-fail", config: []byte{128, 0, 0, 0, 0, 0, 0, 0, tasksFail, 0, 0, 2}, peer: []byte{0}, post: everyPost},
-	{name: "tls12-tasks-fail", config: []byte{128, 0, 0, 0, 0, 0, 0, 0, tasksFail, 0, 0, 3}, peer: []byte{0, puppetTLS12}, post: everyPost},
-	{name: "acceptor-tasks", config: []byte{128 | 8}, peer: []byte{0, puppetTLS12}, post: everyPost},
+	{name: "tasks", config: []byte{128, 0, 0, 1}, script: talkative, peer: []byte{puppetRetry}, post: []byte{postData, 3, postKeyUpdate, 1}},
+	{name: "tasks-fail", config: []byte{128, 0, 0, 0, 0, 0, 0, 0, tasksFail, 0, 0, 2}, peer: []byte{0}, post: []byte{postData, 3, postKeyUpdate, 1}},
+	{name: "tls12-tasks-fail", config: []byte{128, 0, 0, 0, 0, 0, 0, 0, tasksFail, 0, 0, 3}, peer: []byte{0, puppetTLS12}, post: []byte{postData, 3, postKeyUpdate, 1}},
+	{name: "acceptor-tasks", config: []byte{128 | 8}, peer: []byte{0, puppetTLS12}, post: []byte{postData, 3, postKeyUpdate, 1}},
 	{name: "acceptor-misuse", config: []byte{8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3}, post: everyPost},
 }
 

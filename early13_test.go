@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tlscore.example/tlscore/internal/record"
+	"tlscore.example/tlscore/internal/schedule"
 	"tlscore.example/tlscore/internal/tlstest"
 	"tlscore.example/tlscore/internal/wire"
 )
@@ -267,6 +268,31 @@ func TestEarlyDataMismatch(t *testing.T) {
 	r.p.EarlyData = true
 	r.send(r.p.EncryptedExtensions())
 	r.wantAlert(ReasonUnsolicitedExtension, AlertUnsupportedExtension)
+}
+
+// "A client that attempts to send 0-RTT data MUST fail a connection if it receives a
+// ServerHello with TLS 1.2 or older." (https://www.rfc-editor.org/rfc/rfc8446#appendix-D.3)
+func TestEarlyDataOldServer(t *testing.T) {
+	for _, early := range []bool{false, true} {
+		r := newResumedClient(t, func(c *Config) {
+			c.EarlyData, c.MinVersion = early, tls.VersionTLS12
+		}).bring(StateWaitServerHello)
+		r.p.OnServerHello = func(m *wire.ServerHello) {
+			m.Extensions = nil
+			m.CipherSuite = wire.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+			m.SessionID = nil
+		}
+		r.p.SendRecord(record.TypeHandshake, r.p.ServerHello())
+		r.run()
+		if !early { // it speaks TLS 1.2, and the session is no obstacle
+			r.wantState(StateWaitCertificate)
+			continue
+		}
+		r.wantAlert(ReasonUnsupportedVersion, AlertProtocolVersion)
+		if last := r.p.Last(); last.Epoch != tlstest.Plaintext {
+			t.Errorf("sent %v", last)
+		}
+	}
 }
 
 // Alerts of a client go out under keys that the server has: those of early data while that is
@@ -688,4 +714,71 @@ func TestEarlyExporter(t *testing.T) {
 			t.Errorf("connection %d: %x, %x and %x; %v, %v", i, early, ours, theirs, err1, err2)
 		}
 	}
+}
+
+// The connection of RFC 8448, Section 4: our server accepts the binder of its ClientHello, and
+// opens its early data and its end. The server's own flight has other extensions in another
+// order in the trace, so that from there on nothing can be compared; internal/tlstest has the
+// whole key schedule of it.
+func TestRFC8448EarlyData(t *testing.T) {
+	traces, err := tlstest.RFC8448()
+	if err != nil {
+		t.Fatal(err)
+	}
+	trace := traces[slices.IndexFunc(traces, func(trace tlstest.Trace) bool { return trace.Section == 4 })]
+	value := func(nth int, action, name string) []byte {
+		t.Helper()
+		for i := range trace.Steps {
+			if step := &trace.Steps[i]; step.Client && step.Action == action {
+				if nth--; nth < 0 {
+					return step.Value(name).Bytes
+				}
+			}
+		}
+		t.Fatalf("no step %q", action)
+		return nil
+	}
+	record := func(nth int, action string) []byte { return bytes.Clone(value(nth, action, "complete record")) }
+	var hello wire.ClientHello
+	if err := hello.Parse(value(0, "send handshake record", "payload")[wire.HeaderLen:]); err != nil {
+		t.Fatal(err)
+	}
+	var server *rig
+	server = newServerRig(t, takesEarly, func(c *Config) {
+		c.SealTicket = sameTicket
+		c.OpenTicket = func(ticket []byte) ([]byte, error) {
+			if !bytes.Equal(ticket, hello.PSKIdentities[0].Identity) {
+				return nil, nil
+			}
+			s := Session{
+				Version: tls.VersionTLS13, CipherSuite: tls.TLS_AES_128_GCM_SHA256, IsServer: true,
+				Secret:    bytes.Clone(value(0, `extract secret "early"`, "IKM")),
+				CreatedAt: tlstest.Now, AuthenticatedAt: tlstest.Now, Lifetime: 30,
+				AgeAdd:       hello.PSKIdentities[0].ObfuscatedTicketAge, // it comes at once
+				MaxEarlyData: ticketsAllow, ServerName: "server", ConfigID: server.m.d.serverID,
+			}
+			return s.MarshalBinary()
+		}
+	})
+	take := func(b []byte) (data []byte) { // not by way of the scripted peer, which has no part in this
+		for {
+			ev, n := server.m.Step(b)
+			if b = b[n:]; ev.Stop() {
+				return data
+			}
+			data = append(data, ev.Data...)
+		}
+	}
+	take(record(0, "send handshake record"))
+	server.wantState(StateWaitEndOfEarlyData)
+	exporter := server.m.conn.earlyExporter.(*schedule.ExporterSecret)
+	if want := value(0, `derive secret "tls13 e exp master"`, "expanded"); !bytes.Equal(exporter.Bytes(), want) {
+		t.Errorf("the early exporter's secret is %x, want %x", exporter.Bytes(), want)
+	}
+	data := take(record(0, "send application_data record"))
+	if want := value(0, "send application_data record", "payload"); !bytes.Equal(data, want) {
+		t.Errorf("early data %x, want %x", data, want)
+	}
+	take(record(1, "send handshake record"))
+	server.wantState(StateWaitClientFinished)
 }

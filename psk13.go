@@ -138,7 +138,7 @@ func (c *clientHandshake) dropOffer() {
 // retryOffer prepares the session for the second ClientHello, or withdraws it.
 //
 //	"Updating the "pre_shared_key" extension if present by recomputing
-//	the "obfuscated_ticket_age" and binder values and optionally removing
+//	the "obfuscated_ticket_age" and binder values and (optionally) removing
 //	any PSKs which are incompatible with the server's indicated cipher
 //	suite."
 //

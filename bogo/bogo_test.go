@@ -116,7 +116,9 @@ func knownErrors() map[string]bool {
 		}
 		known[fmt.Sprintf(":alert %d:", i)] = true
 	}
-	for _, err := range []error{errLateData, errUnclean, errIssuer, errCertificate} {
+	// The errors of misuse say of which package they are.
+	known[strings.TrimPrefix(tlscore.ErrNoExporter.Error(), "tlscore: ")] = true
+	for _, err := range []error{errLateData, errUnclean, errIssuer, errTimestamps} {
 		known[err.Error()] = true
 	}
 	return known

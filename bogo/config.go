@@ -23,6 +23,7 @@ var (
 	errVerification = errors.New("the runner told us to refuse this peer")
 	errCertificate  = errors.New("the runner told us to have no certificate")
 	errStaple       = errors.New("the runner told us to refuse this OCSP response")
+	errTimestamps   = errors.New("bad list of timestamps")
 	errIssuer       = errors.New("no credential is of an issuer that the peer names")
 )
 
@@ -158,7 +159,11 @@ var supportedSchemes = []tls.SignatureScheme{
 }
 
 func setSchemes(o *options, cfg *tlscore.Config) error {
-	for _, list := range [][]tls.SignatureScheme{o.verifyPrefs, o.expectPeerVerifyPrefs} {
+	lists := [][]tls.SignatureScheme{o.verifyPrefs, o.expectPeerVerifyPrefs, o.identity.signingPrefs}
+	for _, cred := range o.credentials {
+		lists = append(lists, cred.signingPrefs)
+	}
+	for _, list := range lists {
 		for _, scheme := range list {
 			if !slices.Contains(supportedSchemes, scheme) {
 				return unsupported("signature scheme %v", scheme)
@@ -342,12 +347,12 @@ func timestampList(list []byte) (timestamps [][]byte, err error) {
 	}
 	outer := cryptobyte.String(list)
 	var inner, one cryptobyte.String
-	if !outer.ReadUint16LengthPrefixed(&inner) || !outer.Empty() {
-		return nil, errors.New("bad list of timestamps")
+	if !outer.ReadUint16LengthPrefixed(&inner) || !outer.Empty() || inner.Empty() {
+		return nil, errTimestamps
 	}
 	for !inner.Empty() {
-		if !inner.ReadUint16LengthPrefixed(&one) {
-			return nil, errors.New("bad list of timestamps")
+		if !inner.ReadUint16LengthPrefixed(&one) || one.Empty() {
+			return nil, errTimestamps
 		}
 		timestamps = append(timestamps, one)
 	}

@@ -73,7 +73,7 @@ func (c *conn) observe(ev tlscore.Event) error {
 func (o *options) looksAtHello() bool {
 	return o.useEarlyCallback || o.failEarlyCallback || o.installDDoSCallback || o.failDDoSCallback ||
 		o.expectServerName != "" || o.expectNoServerName || o.expectAdvertisedALPN != "" || o.expectPeerVerifyPrefs != nil ||
-		o.followsClient() || o.matchesIssuers()
+		o.followsClient() || o.matchesIssuers() || o.resumeCount > 0 || o.expectSessionID
 }
 
 // answerHello looks at the ClientHello and goes on with it, or not.
@@ -98,10 +98,24 @@ func (c *conn) answerHello() error {
 		c.cfg = c.cfg.Clone()
 		c.cfg.Certificates = certs
 	}
+	if c.keepsSessions() {
+		c.cfg = c.cfg.Clone()
+		c.cfg.SessionTicketsDisabled = false
+		c.cfg.TicketKeys, c.cfg.SealTicket, c.cfg.OpenTicket = nil, nil, nil
+		c.cfg.SessionStore = &c.s.store
+	}
 	if c.o.followsClient() {
 		c.cfg = inOrderOf(c.cfg, c.hello.CipherSuites)
 	}
 	return c.m.Accept(c.cfg)
+}
+
+// keepsSessions reports whether a server is to keep the session itself: in TLS 1.2,
+// when one of the two sides knows no tickets, or knew none in the connection before.
+// BoringSSL does both, as the client wants it.
+func (c *conn) keepsSessions() bool {
+	tls13 := slices.Contains(c.hello.SupportedVersions, tls.VersionTLS13) && c.cfg.MaxVersion == tls.VersionTLS13
+	return !tls13 && (c.o.noTicket || !slices.Contains(c.hello.Extensions, extSessionTicket) || c.s.store.puts > 0)
 }
 
 // followsClient reports whether the test looks at the suite that a server takes,
@@ -305,17 +319,21 @@ func (c *conn) expectEarlyData(tls.ConnectionState) error {
 func (c *conn) expectTLS12Session(cs tls.ConnectionState) error {
 	o := c.o
 	if !o.server && cs.Version == tls.VersionTLS12 {
-		want := !o.expectNoSession && (!cs.DidResume || o.expectTicketRenewal)
-		got := !cs.DidResume && c.s.cache.puts > c.puts || c.seen.tickets > 0
+		// Without extended_master_secret a session is of no use. RFC 7627, Section 5.4.
+		want := !o.expectNoSession && c.seen.serverSent(extExtendedMasterSecret) && (!cs.DidResume || o.expectTicketRenewal)
+		got := c.s.cache.puts > c.puts && (!cs.DidResume || c.seen.tickets > 0)
 		if got != want {
 			return mismatch("new session", got, want)
 		}
 	}
-	if stored := c.s.store.puts > c.stored; o.expectSessionID && !stored || o.expectNoSessionID && stored {
+	if stored := c.s.store.puts > c.stored; !c.resuming && (o.expectSessionID && !stored || o.expectNoSessionID && stored) {
 		return mismatch("session in the store", stored, !stored)
 	}
 	return nil
 }
+
+// maxSessionChain is how many certificates of the peer a session has room for.
+const maxSessionChain = 32
 
 // expectTLS13Session checks, when all has been read, whether the server has sent a
 // ticket, and for what.
@@ -323,7 +341,8 @@ func (c *conn) expectTLS13Session() error {
 	if c.o.server || c.m.ConnectionState().Version != tls.VersionTLS13 {
 		return nil
 	}
-	want := !c.o.expectNoSession && !c.o.shimShutsDown
+	cs := c.m.ConnectionState()
+	want := !c.o.expectNoSession && !c.o.shimShutsDown && len(cs.PeerCertificates) <= maxSessionChain
 	if got := c.s.cache.puts > c.puts; got != want {
 		return mismatch("new session", got, want)
 	}

@@ -88,7 +88,7 @@ func (inv *invocation) run() error {
 		if err := connect(o, retry, s, i > 0); err != nil {
 			return fmt.Errorf("connection %d: %w", i+1, err)
 		}
-		s.elapsed += time.Duration(o.resumptionDelay) * time.Second
+		s.now = s.now.Add(time.Duration(o.resumptionDelay) * time.Second)
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ type messages struct {
 }
 
 // The handshake types and extensions that are looked at. RFC 8446, Section 4;
-// RFC 7627; RFC 5746.
+// RFC 5077; RFC 7627; RFC 5746.
 const (
 	typeClientHello       = 1
 	typeServerHello       = 2
@@ -29,6 +29,7 @@ const (
 	typeCertificateVerify = 15
 
 	extExtendedMasterSecret = 23
+	extSessionTicket        = 35
 	extRenegotiationInfo    = 0xff01
 )
 
@@ -51,7 +52,10 @@ func (c *conn) trace(msg tlscore.TraceMessage) {
 	case typeServerHello:
 		s.serverHello = append([]byte(nil), body...)
 	case typeNewSessionTicket:
-		s.tickets++
+		// A lifetime and an empty ticket are none. RFC 5077, Section 3.3.
+		if !msg.Sent && len(body) > 4+2 {
+			s.tickets++
+		}
 	case typeServerKeyExchange:
 		// curve_type and namedcurve, then the point. RFC 8422, Section 5.4.
 		var point cryptobyte.String

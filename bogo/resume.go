@@ -11,17 +11,18 @@ import (
 )
 
 // session is what the connections of one test share: what a client and a server
-// keep to resume, and a clock, which -resumption-delay moves.
+// keep to resume, and a clock, which stands still until -resumption-delay moves it.
 type session struct {
-	cache   clientCache
-	store   countingStore
-	keys    *tlscore.TicketKeys
-	elapsed time.Duration
+	cache clientCache
+	store countingStore
+	keys  *tlscore.TicketKeys
+	now   time.Time
 }
 
 func newSession() (*session, error) {
 	keys, err := tlscore.NewRandomTicketKeys(24 * time.Hour)
 	return &session{
+		now:   time.Now(),
 		keys:  keys,
 		cache: clientCache{SessionCache: tlscore.NewLRUSessionCache(0, 0)},
 		store: countingStore{SessionStore: tlscore.NewSessionStore(0)},
@@ -54,16 +55,21 @@ func (s *countingStore) Put(id, session []byte, now, expires time.Time) {
 	s.SessionStore.Put(id, session, now, expires)
 }
 
-// maxEarlyData is what BoringSSL's servers accept.
-const maxEarlyData = 14336
+const (
+	// maxEarlyData is what BoringSSL's servers accept.
+	maxEarlyData = 14336
+	// largestEarlyData is more than any test writes.
+	largestEarlyData = 1 << 20
+)
 
 func (c *conn) setResumption(cfg *tlscore.Config) error {
 	o, s := c.o, c.s
-	cfg.Time = func() time.Time { return time.Now().Add(s.elapsed) }
+	cfg.Time = func() time.Time { return s.now }
 	cfg.SessionTicketsDisabled = o.noTicket
 	if !o.server {
 		cfg.SessionCache = &s.cache
 		cfg.EarlyData = o.enableEarlyData
+		cfg.Limits.EarlyData = largestEarlyData
 		return nil
 	}
 	cfg.TicketKeys = s.keys

@@ -23,6 +23,11 @@ import (
 // variant, change what Clone returns.
 //
 // The names and types are those of crypto/tls wherever it has them.
+//
+// Callbacks are called inside Step and the answers, or where the [Task] runs that they
+// belong to, and for different connections at the same time. They must not call the
+// machine. The error of one ends its connection, with the alert that is named here
+// unless it wraps an [AlertError]; so does a panic.
 type Config struct {
 	// Rand is where randomness comes from; nil means crypto/rand. It must be
 	// safe for concurrent use when connections are. A signature and an ML-KEM
@@ -39,7 +44,8 @@ type Config struct {
 	Certificates []tls.Certificate
 	// GetCertificate chooses a server's certificate. It is asked first when
 	// Certificates is empty or the client named a server; when it returns nil,
-	// Certificates is used. Conn and Context of the info are nil.
+	// Certificates is used. Its error ends the handshake with internal_error. Conn and
+	// Context of the info are nil.
 	GetCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 
 	// GetClientCertificate chooses a client's certificate, when the server asks for
@@ -91,11 +97,12 @@ type Config struct {
 	PostHandshakeAuth bool
 
 	// VerifyPeerCertificate, if set, is asked after the peer's chain was verified,
-	// with the chains, or without them where none are verified. Its error ends the
-	// handshake with bad_certificate.
+	// with the chains, or without them where none are verified; not when a session is
+	// resumed. Its error ends the connection with bad_certificate. It is part of
+	// [TaskVerifyChain].
 	VerifyPeerCertificate func(rawCerts [][]byte, verifiedChains [][]*x509.Certificate) error
 	// VerifyConnection, if set, is asked when the peer's Finished is verified,
-	// before the handshake completes, and by a server again when a client has
+	// before the handshake completes, resumed or not, and by a server again when a client has
 	// authenticated after the handshake, or has declined to. Its error ends the
 	// connection with bad_certificate. ExportKeyingMaterial of the state that it gets
 	// panics.

@@ -374,6 +374,19 @@ func TestAuthorityNames(t *testing.T) {
 	}
 }
 
+// A client names the authorities that it trusts, if it is told to, in both of its
+// ClientHellos. RFC 8446, Section 4.2.4.
+func TestClientNamesAuthorities(t *testing.T) {
+	names := [][]byte{{0x30, 0}, {0x30, 1, 2}}
+	for _, s := range []State{StateWaitServerHello, StateWaitServerHelloRetry} {
+		r := newClientRig(t, func(c *Config) { c.CertificateAuthorities = names }).bring(s)
+		if got := r.p.Hello.CertificateAuthorities; !slices.EqualFunc(got, names, bytes.Equal) {
+			t.Errorf("in %v: %x", s, got)
+		}
+		r.wantConnected()
+	}
+}
+
 func only12(c *Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS12, tls.VersionTLS12 }
 
 // A version that suites, groups or schemes leave out is not spoken, and what is only for

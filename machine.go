@@ -320,8 +320,9 @@ func (m *Machine) State() State { return m.state }
 func (m *Machine) Err() error { return m.err }
 
 // ConnectionState returns what was negotiated so far. The certificates of a peer
-// are there even when they did not verify. ExportKeyingMaterial of the result
-// panics: crypto/tls keeps exporters to its own connections.
+// are there even when they did not verify. TLSUnique is never set, see ChannelBinding.
+// ExportKeyingMaterial of the result panics: crypto/tls keeps exporters to its own
+// connections, so it is a method of the machine here.
 func (m *Machine) ConnectionState() tls.ConnectionState { return m.conn.ConnectionState }
 
 // TicketData returns what Config.TicketData had put into the ticket that was resumed:

@@ -3,9 +3,13 @@ package tlscore
 import (
 	"flag"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -54,6 +58,79 @@ func TestReadme(t *testing.T) {
 	if compared < 5 {
 		t.Errorf("the README has %d pieces of code with declarations", compared)
 	}
+}
+
+// TestDocumentsAreComplete checks that the contract has every error of misuse, and every
+// method of a machine in one of its halves, as its own comment has; and that what a peer
+// can make large is said of every limit.
+func TestDocumentsAreComplete(t *testing.T) {
+	contract, security := readText(t, filepath.Join("docs", "contract.md")), readText(t, filepath.Join("docs", "security.md"))
+	_, table, _ := strings.Cut(contract, "\n## Errors\n")
+	table, _, _ = strings.Cut(table, "\n## ")
+	for _, name := range sentinelErrors(t) {
+		if !strings.Contains(table, "| `"+name+"` |") {
+			t.Errorf("the errors of the contract lack %s", name)
+		}
+	}
+	_, halves, _ := strings.Cut(contract, "\n## The two halves\n")
+	halves, _, _ = strings.Cut(halves, "\n## ")
+	_, comment, _ := strings.Cut(readText(t, "machine.go"), "\n// Machine is one")
+	comment, _, _ = strings.Cut(comment, "\ntype Machine")
+	machine := reflect.TypeFor[*Machine]()
+	if machine.NumMethod() < 20 {
+		t.Fatalf("a Machine has %d methods", machine.NumMethod())
+	}
+	for i := range machine.NumMethod() {
+		name := machine.Method(i).Name
+		word := regexp.MustCompile(`\b` + name + `\b`)
+		if !word.MatchString(halves) {
+			t.Errorf("the halves of the contract lack %s", name)
+		}
+		if !word.MatchString(comment) {
+			t.Errorf("the comment of Machine lacks %s", name)
+		}
+	}
+	limits := reflect.TypeFor[Limits]()
+	for i := range limits.NumField() {
+		// How much is sealed under a key is nothing that a peer decides.
+		if name := limits.Field(i).Name; name != "KeyRecords" && !strings.Contains(security, "`Limits."+name+"`") {
+			t.Errorf("docs/security.md lacks Limits.%s", name)
+		}
+	}
+}
+
+// sentinelErrors are the names of the package's exported error variables.
+func sentinelErrors(t *testing.T) (names []string) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, decl := range parsed.Decls {
+			vars, ok := decl.(*ast.GenDecl)
+			if !ok || vars.Tok != token.VAR {
+				continue
+			}
+			for _, spec := range vars.Specs {
+				for _, name := range spec.(*ast.ValueSpec).Names {
+					if strings.HasPrefix(name.Name, "Err") {
+						names = append(names, name.Name)
+					}
+				}
+			}
+		}
+	}
+	if len(names) < 10 {
+		t.Fatalf("only %v", names)
+	}
+	return names
 }
 
 func readText(t *testing.T, path string) string {

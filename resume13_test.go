@@ -259,6 +259,22 @@ func TestTicketAge(t *testing.T) {
 	}
 }
 
+// The age is never told to be above what it is, on clocks finer than the session's.
+func TestTicketAgeRounded(t *testing.T) {
+	for _, fine := range []time.Duration{1, time.Millisecond / 2, time.Millisecond - 1} {
+		for _, age := range []time.Duration{0, 1, time.Millisecond - 1, 2*time.Millisecond - 1} {
+			now := tlstest.Now.Add(fine)
+			r := newFullClient(t, func(c *Config) { c.Time = func() time.Time { return now } })
+			now = tlstest.Now.Add(fine + age)
+			next := r.resumeClient().bring(StateWaitServerHello)
+			told := time.Duration(next.p.Hello.PSKIdentities[0].ObfuscatedTicketAge-0x01020304) * time.Millisecond
+			if told > age || told < age-2*time.Millisecond {
+				t.Errorf("%v behind %v: told %v", age, fine, told)
+			}
+		}
+	}
+}
+
 // A ticket is offered once, then there is a full handshake.
 func TestTicketSingleUse(t *testing.T) {
 	full := newFullClient(t)

@@ -212,6 +212,10 @@ func clientNewSessionTicket(m *Machine, msg []byte) (State, error) {
 		return 0, err
 	}
 	s := m.newSession(false, now, t.authenticated)
+	// A session keeps milliseconds. Rounded up, the age that is told is never above the
+	// server's own, which is what some servers take a replay by.
+	const millisecond = time.Second / 1000
+	s.CreatedAt = now.Add(millisecond - 1).Truncate(millisecond)
 	// "Clients MUST NOT cache tickets for longer than 7 days, regardless of the
 	// ticket_lifetime, and MAY delete tickets earlier based on local policy."
 	// https://www.rfc-editor.org/rfc/rfc8446#section-4.6.1

@@ -7,7 +7,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"fmt"
 	"math/big"
 	"net"
 	"strings"
@@ -123,17 +122,9 @@ func selfSigned(names ...string) (*tls.Certificate, error) {
 // serverCertificate loads the certificate from files, or makes one when there
 // are none.
 func serverCertificate(certFile, keyFile string) (*tls.Certificate, error) {
-	switch {
-	case certFile == "" && keyFile == "":
-		return selfSigned("localhost", "127.0.0.1", "::1")
-	case certFile == "":
-		return nil, usagef("-key is there but -cert is not: both or none")
-	case keyFile == "":
-		return nil, usagef("-cert is there but -key is not: both or none")
+	cert, err := readKeyPair(certFile, keyFile)
+	if cert == nil && err == nil {
+		cert, err = selfSigned("localhost", "127.0.0.1", "::1")
 	}
-	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
-	if err != nil {
-		return nil, fmt.Errorf("cannot use -cert and -key: %w", err)
-	}
-	return &cert, nil
+	return cert, err
 }

@@ -11,7 +11,10 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/crypto/ocsp"
 
 	"tlscore.example/tlscore"
 )
@@ -21,7 +24,7 @@ const connectIntro = `usage: tlscore connect [flags] host:port
 Open a TLS connection. Handshake messages, events and the server's certificates
 are shown on stderr; stdin and stdout are the application data. At the end of
 stdin the sending direction is closed, and the answer is still read: until the
-server closes too. Exit code 1 says that the connection failed, or that it ended
+server closes too. Sessions of -sessions are resumed. Exit code 1 says that the connection failed, or that it ended
 without close_notify and data may be missing.
 
 `
@@ -35,19 +38,11 @@ const (
 // runConnect is "tlscore connect".
 func runConnect(args []string, std stdio) error {
 	fs := newFlags("connect", connectIntro)
-	var versions versionFlags
-	versions.add(fs)
-	name := fs.String("servername", "", "the `name` to ask for and to verify; by default the host")
-	caFile := fs.String("ca", "", "`file` with the authorities to trust, PEM; by default the system's")
-	insecure := fs.Bool("insecure", false, "go on whatever the certificate is")
-	alpn := fs.String("alpn", "", "application `protocols` to offer, with commas between")
+	var options connectOptions
+	options.add(fs)
 	quiet := fs.Bool("q", false, "show only what goes wrong")
 	rest, err := fs.parse(args, 1, std)
 	if err != nil {
-		return err
-	}
-	var cfg tlscore.Config
-	if err := versions.set(&cfg); err != nil {
 		return err
 	}
 	if len(rest) == 0 {
@@ -57,25 +52,20 @@ func runConnect(args []string, std stdio) error {
 	if err != nil {
 		return usagef("%q is not host:port: %v", rest[0], err)
 	}
-	if *insecure && *caFile != "" {
-		return usagef("-ca and -insecure exclude each other: either the certificate is verified or it is not")
-	}
-	if *name == "" {
-		*name = host
-	}
-	c := &client{std: std, quiet: *quiet, insecure: *insecure, cfg: &cfg}
-	if err := c.configure(*name, *caFile, splitList(*alpn)); err != nil {
+	c := &client{std: std, quiet: *quiet}
+	if err := c.configure(&options, host); err != nil {
 		return err
 	}
-	return c.connect(rest[0])
+	return errors.Join(c.connect(rest[0]), c.sessions.err())
 }
 
 // client is one run of connect.
 type client struct {
 	std      stdio
 	quiet    bool
-	insecure bool
 	cfg      *tlscore.Config
+	sessions *sessionFile // nil when none are kept
+	export   string       // the label of keying material to show
 
 	logMu sync.Mutex
 
@@ -84,26 +74,30 @@ type client struct {
 	lock     sync.Mutex    // between the two halves of the machine
 	wake     chan struct{} // there is output; never more than one is needed
 	writable chan struct{} // closed when application data may be sent
+	mayEarly atomic.Bool   // early data may be sent, and was not yet
+	early    []byte        // goes before stdin, earlier if the session allows
+	rejected []byte        // early data that the server did not take: goes before what is left of early
 	finish   chan struct{} // closed when nothing more will be queued
 	sent     chan error    // the writer's end
 }
 
-func (c *client) configure(name, caFile string, alpn []string) error {
-	c.cfg.ServerName = name
-	c.cfg.InsecureSkipVerify = c.insecure
-	c.cfg.NextProtos = alpn
+func (c *client) configure(o *connectOptions, host string) (err error) {
+	if c.cfg, err = o.config(host); err != nil {
+		return err
+	}
 	c.cfg.Trace = c.trace
-	if caFile != "" {
-		pem, err := os.ReadFile(caFile)
-		if err != nil {
-			return fmt.Errorf("cannot read -ca: %w", err)
-		}
-		c.cfg.RootCAs = x509.NewCertPool()
-		if !c.cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return fmt.Errorf("-ca %s holds no certificate in PEM", caFile)
+	c.export = o.export
+	if c.sessions, err = openSessions(o.sessions); err != nil {
+		return err
+	}
+	if c.sessions != nil {
+		c.cfg.SessionCache = c.sessions
+	}
+	if o.early != "" {
+		if c.early, err = os.ReadFile(o.early); err != nil {
+			return fmt.Errorf("cannot read -early-data: %w", err)
 		}
 	}
-	var err error
 	if c.machine, err = tlscore.NewClient(c.cfg); err != nil {
 		return usagef("%v", err)
 	}
@@ -170,6 +164,9 @@ func (c *client) read() (tlscore.Event, error) {
 
 // handle does what an event asks for.
 func (c *client) handle(ev tlscore.Event) error {
+	if ev.Kind == tlscore.EventEarlyWritable {
+		c.mayEarly.Store(true) // in one flight with the ClientHello
+	}
 	if ev.Queued {
 		c.kick()
 	}
@@ -177,9 +174,12 @@ func (c *client) handle(ev tlscore.Event) error {
 		c.printf("* event %s, state %s", ev, c.machine.State())
 	}
 	switch ev.Kind {
+	case tlscore.EventEarlyRejected:
+		c.rejected = append(c.rejected, ev.Data...)
 	case tlscore.EventHandshakeDone:
 		c.conn.SetReadDeadline(time.Time{})
 		c.describe(c.machine.ConnectionState())
+		c.describeKeys()
 	case tlscore.EventWritable:
 		close(c.writable)
 	case tlscore.EventData:
@@ -206,8 +206,16 @@ func (c *client) write(stdin <-chan []byte) error {
 	for {
 		select {
 		case <-c.wake:
+			if c.mayEarly.Swap(false) {
+				if err := c.sendEarly(); err != nil {
+					return err
+				}
+			}
 		case <-writable:
 			source, writable = stdin, nil
+			if err := c.seal(append(c.rejected, c.early...), false); err != nil {
+				return err
+			}
 		case p, ok := <-source:
 			if err := c.seal(p, !ok); err != nil {
 				return err
@@ -223,6 +231,24 @@ func (c *client) write(stdin <-chan []byte) error {
 			return err
 		}
 	}
+}
+
+// sendEarly sends as much as the session allows. What is left goes behind the
+// handshake, and what the server does not accept, again.
+func (c *client) sendEarly() error {
+	total := 0
+	for len(c.early) > 0 {
+		n, err := c.machine.WriteEarly(c.early)
+		c.early = c.early[n:]
+		if total += n; n == 0 || err != nil {
+			break // no more of it; a failure is told by the receiving half
+		}
+		if err := c.flush(); err != nil {
+			return err
+		}
+	}
+	c.printf("* %d bytes of early data are sent", total)
+	return nil
 }
 
 // seal takes one piece of stdin, or its end.
@@ -346,6 +372,12 @@ func (c *client) explain(failure error) {
 // describe tells what was negotiated.
 func (c *client) describe(s tls.ConnectionState) {
 	c.printf("* %s, %s, %s", tls.VersionName(s.Version), tls.CipherSuiteName(s.CipherSuite), s.CurveID)
+	if s.DidResume {
+		c.printf("* resumed: the certificates are those of the session")
+	}
+	if c.machine.EarlyDataAccepted() {
+		c.printf("* the server has accepted the early data")
+	}
 	if s.HelloRetryRequest {
 		c.printf("* the server asked for another key share (HelloRetryRequest)")
 	}
@@ -353,6 +385,57 @@ func (c *client) describe(s tls.ConnectionState) {
 		c.printf("* ALPN %q", s.NegotiatedProtocol)
 	}
 	c.describeChain(s, nil)
+	c.describeStatus(s)
+}
+
+// describeKeys shows what both sides can compare.
+func (c *client) describeKeys() {
+	if binding, err := c.machine.ChannelBinding(); err == nil {
+		c.printf("* channel binding %x", binding)
+	}
+	if c.export == "" {
+		return
+	}
+	material, err := c.machine.ExportKeyingMaterial(c.export, nil, 32)
+	if err != nil {
+		c.printf("* no keying material: %v", err)
+		return
+	}
+	c.printf("* keying material for %q %x", c.export, material)
+}
+
+// describeStatus shows what came with the server's certificate.
+func (c *client) describeStatus(s tls.ConnectionState) {
+	if n := len(s.SignedCertificateTimestamps); n > 0 {
+		c.printf("* %d certificate timestamps", n)
+	}
+	if !c.cfg.OCSPStapling {
+		return
+	}
+	if len(s.OCSPResponse) == 0 {
+		c.printf("* no OCSP response came along")
+		return
+	}
+	response, err := ocsp.ParseResponse(s.OCSPResponse, issuerOf(s))
+	if err != nil {
+		c.printf("* an OCSP response of %d bytes, which is of no use: %v", len(s.OCSPResponse), err)
+		return
+	}
+	status := map[int]string{ocsp.Good: "good", ocsp.Revoked: "revoked"}[response.Status]
+	if status == "" {
+		status = "unknown"
+	}
+	c.printf("* OCSP response: %s, of %s", status, response.ThisUpdate.UTC().Format(time.DateTime))
+}
+
+// issuerOf returns the certificate of the authority, or nil if that is not known.
+func issuerOf(s tls.ConnectionState) *x509.Certificate {
+	for _, chain := range append(s.VerifiedChains, s.PeerCertificates) {
+		if len(chain) > 1 {
+			return chain[1]
+		}
+	}
+	return nil
 }
 
 // describeChain shows the server's certificates and whether they are verified.
@@ -369,7 +452,7 @@ func (c *client) describeChain(s tls.ConnectionState, failure error) {
 	case len(s.PeerCertificates) == 0:
 	case len(s.VerifiedChains) > 0:
 		c.printf("* verified for %q", c.cfg.ServerName)
-	case c.insecure:
+	case c.cfg.InsecureSkipVerify:
 		c.printf("* not verified, as -insecure says: %s", c.whyNot(s.PeerCertificates))
 	case failure != nil:
 		c.printf("* not verified: %v", failure)

@@ -23,6 +23,9 @@ const maxBytes = 1 << 30
 type httpConn struct {
 	// page returns the text of the page at "/".
 	page func() string
+	// client says who the client is, for "/private", and whether it was asked just now:
+	// then the response waits for identified.
+	client func() (who string, asked bool)
 
 	in      []byte // received and not handled
 	scanned int    // bytes of in that are known to hold no end of a head
@@ -32,6 +35,8 @@ type httpConn struct {
 	fill   int    // bytes of filler that follow out
 	filled int    // bytes of filler that were written
 	last   bool   // the connection ends behind this response
+
+	private *request // waits to know who the client is
 }
 
 // receive takes bytes of requests.
@@ -42,7 +47,10 @@ func (h *httpConn) receive(data []byte) {
 }
 
 // end says that nothing more will be received.
-func (h *httpConn) end() { h.ended = true }
+func (h *httpConn) end() {
+	h.ended = true
+	h.identified("") // or never
+}
 
 // stop makes the response at hand, or the next, the last.
 func (h *httpConn) stop() { h.ended = true; h.in = nil }
@@ -50,7 +58,7 @@ func (h *httpConn) stop() { h.ended = true; h.in = nil }
 // next returns what is to be written next, or nothing when a request has to come
 // first. What was taken of it is told to wrote.
 func (h *httpConn) next() []byte {
-	if !h.busy() && !h.last {
+	if !h.busy() && !h.last && h.private == nil {
 		h.handle()
 	}
 	if len(h.out) > 0 {
@@ -79,7 +87,7 @@ func (h *httpConn) wrote(n int) {
 func (h *httpConn) busy() bool { return len(h.out) > 0 || h.fill > 0 }
 
 // done reports whether nothing will be written any more.
-func (h *httpConn) done() bool { return !h.busy() && h.last }
+func (h *httpConn) done() bool { return !h.busy() && h.last && h.private == nil }
 
 // filler is what /bytes/N repeats.
 var filler = bytes.Repeat([]byte("tlscore is TLS without the I/O.\n"), 512)
@@ -280,11 +288,29 @@ func (h *httpConn) answer(head []byte) {
 		h.respond(r, 405, "only GET and HEAD are answered here\n")
 	case path == "/":
 		h.respond(r, 200, h.page())
+	case path == "/private":
+		client, asked := h.client()
+		if h.private = r; !asked {
+			h.identified(client)
+		}
 	case strings.HasPrefix(path, "/bytes/"):
 		h.respondBytes(r, path[len("/bytes/"):])
 	default:
-		h.respond(r, 404, "there is / and there is /bytes/N\n")
+		h.respond(r, 404, "there are /, /private and /bytes/N\n")
 	}
+}
+
+// identified answers the request that waits to know who the client is, if there is one.
+func (h *httpConn) identified(client string) {
+	r := h.private
+	if h.private = nil; r == nil {
+		return
+	}
+	if client == "" {
+		h.respond(r, 403, "this is for clients with a certificate\n")
+		return
+	}
+	h.respond(r, 200, "You are "+client+".\n")
 }
 
 func (h *httpConn) respondBytes(r *request, number string) {
@@ -317,6 +343,7 @@ func (h *httpConn) respond(r *request, status int, body string) {
 var statusText = map[int]string{
 	200: "OK",
 	400: "Bad Request",
+	403: "Forbidden",
 	404: "Not Found",
 	405: "Method Not Allowed",
 	431: "Request Header Fields Too Large",

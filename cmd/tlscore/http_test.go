@@ -106,6 +106,44 @@ func TestHTTPEnd(t *testing.T) {
 	}
 }
 
+// The answer to /private waits until it is known who the client is, and so does what
+// comes behind it.
+func TestHTTPPrivate(t *testing.T) {
+	const private, page = "GET /private HTTP/1.1\r\nHost: x\r\n\r\n", "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+	for _, c := range []struct {
+		name, known, answer string
+		asked, ends         bool
+		want                []string
+	}{
+		{"known", "CN=alice", "", false, false, []string{"200 OK", "You are CN=alice.", "the page"}},
+		{"unknown", "", "", false, false, []string{"403 Forbidden", "the page"}},
+		{"asked", "", "CN=bob", true, false, []string{"200 OK", "You are CN=bob.", "the page"}},
+		{"no answer", "", "", true, false, []string{"403 Forbidden", "the page"}},
+		{"gone", "", "", true, true, []string{"403 Forbidden"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := &httpConn{page: func() string { return "the page" }, client: func() (string, bool) { return c.known, c.asked }}
+			got := talk(h, private+page, 1000, false)
+			if c.asked && (got != "" || h.busy() || h.done()) {
+				t.Fatalf("it did not wait: %q", got)
+			}
+			if c.ends {
+				h.end()
+			} else {
+				h.identified(c.answer)
+			}
+			got += talk(h, "", 1, false)
+			for _, want := range c.want {
+				_, rest, ok := strings.Cut(got, want)
+				if !ok {
+					t.Errorf("%q is missing in %q", want, got)
+				}
+				got = rest
+			}
+		})
+	}
+}
+
 // While a response is written, no further request is looked at.
 func TestHTTPBackPressure(t *testing.T) {
 	pages := 0

@@ -23,9 +23,10 @@ import (
 // need returns the path of a peer.
 func need(t *testing.T, program string) string {
 	t.Helper()
-	path, err := exec.LookPath(program)
-	if err == nil {
-		return path
+	for _, name := range []string{program, "/usr/sbin/" + program} { // servers, for who is not root
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
 	}
 	if os.Getenv("CI") != "" {
 		t.Fatalf("%s is missing", program)
@@ -59,10 +60,14 @@ func bothWays(t *testing.T, test func(t *testing.T, addr string)) {
 // contains checks that all of want is in text.
 func contains(t *testing.T, text string, want ...string) {
 	t.Helper()
+	var missing []string
 	for _, w := range want {
 		if !strings.Contains(text, w) {
-			t.Errorf("%q is missing in:\n%s", w, text)
+			missing = append(missing, w)
 		}
+	}
+	if len(missing) > 0 {
+		t.Errorf("%q is missing in:\n%s", missing, text)
 	}
 }
 

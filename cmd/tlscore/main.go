@@ -6,7 +6,6 @@
 package main
 
 import (
-	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
@@ -15,11 +14,9 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
-
-	"tlscore.example/tlscore"
 )
 
-const usageText = `tlscore is TLS 1.3 without the I/O. This command shows it at work.
+const usageText = `tlscore is TLS 1.3 and 1.2 without the I/O. This command shows it at work.
 
 usage: tlscore <command> [flags]
 
@@ -140,34 +137,6 @@ func (f *flags) parse(args []string, positional int, std stdio) ([]string, error
 		rest = append(rest, f.Arg(0))
 		args = f.Args()[1:]
 	}
-}
-
-// versionFlags are -min and -max.
-type versionFlags struct{ min, max string }
-
-func (v *versionFlags) add(fs *flags) {
-	fs.StringVar(&v.min, "min", "1.2", "the lowest TLS `version`: 1.2 or 1.3")
-	fs.StringVar(&v.max, "max", "1.3", "the highest TLS `version`: 1.2 or 1.3")
-}
-
-// set tells a config, and refuses what the library cannot do.
-func (v *versionFlags) set(cfg *tlscore.Config) error {
-	for _, f := range []struct {
-		name, value string
-		version     *uint16
-	}{{"-min", v.min, &cfg.MinVersion}, {"-max", v.max, &cfg.MaxVersion}} {
-		switch f.value {
-		case "1.3":
-			*f.version = tls.VersionTLS13
-		case "1.2":
-			*f.version = tls.VersionTLS12
-		case "1.0", "1.1":
-			return usagef("%s %s: TLS 1.0 and 1.1 are not supported and never will be (RFC 8996)", f.name, f.value)
-		default:
-			return usagef("%s %q is no TLS version: say 1.2 or 1.3", f.name, f.value)
-		}
-	}
-	return nil
 }
 
 // splitList takes a flag apart that lists values with commas.

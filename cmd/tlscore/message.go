@@ -20,17 +20,23 @@ func messageText(msg tlscore.TraceMessage) string {
 	return fmt.Sprintf("%s, %d bytes", messageName(msg.Body), len(msg.Body))
 }
 
-// messageNames has the handshake types. RFC 8446, Section 4.
+// messageNames has the handshake types. RFC 8446, Section 4; RFC 5246, Section 7.4;
+// RFC 6066, Section 8.
 var messageNames = map[byte]string{
+	0:  "HelloRequest",
 	1:  "ClientHello",
 	2:  "ServerHello",
 	4:  "NewSessionTicket",
 	5:  "EndOfEarlyData",
 	8:  "EncryptedExtensions",
 	11: "Certificate",
+	12: "ServerKeyExchange",
 	13: "CertificateRequest",
+	14: "ServerHelloDone",
 	15: "CertificateVerify",
+	16: "ClientKeyExchange",
 	20: "Finished",
+	22: "CertificateStatus",
 	24: "KeyUpdate",
 }
 

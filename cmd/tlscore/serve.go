@@ -17,16 +17,18 @@ import (
 
 const serveIntro = `usage: tlscore serve [flags]
 
-Answer HTTPS requests: / says what was negotiated, /bytes/N answers N bytes.
-Without -cert and -key it makes a self-signed certificate for localhost. On Linux
-one goroutine with epoll drives all connections, elsewhere there is a goroutine
-for each. A line on stderr tells of each connection that fails, and why.
+Answer HTTPS requests: / says what was negotiated, /bytes/N answers N bytes,
+/private says who the client is by its certificate. Without -cert and -key it makes
+itself a self-signed certificate for localhost. On Linux one goroutine with epoll
+drives all connections, elsewhere there is a goroutine for each. A line on stderr tells
+of each connection that fails, and why.
 
 `
 
 // server is what all connections of a server have in common.
 type server struct {
 	certs    *certificates
+	private  bool // clients are asked for a certificate when they want /private
 	acceptor bool
 	verbose  bool
 	std      stdio
@@ -50,46 +52,24 @@ const lingerBytes = 1 << 20
 // runServe is "tlscore serve".
 func runServe(args []string, std stdio) error {
 	fs := newFlags("serve", serveIntro)
-	var versions versionFlags
-	versions.add(fs)
-	addr := fs.String("addr", "127.0.0.1:8443", "the `address` to listen on; port 0 means any that is free")
-	acceptor := fs.Bool("acceptor", false, "show each ClientHello first, and choose the certificate by its server name")
-	certFile := fs.String("cert", "", "`file` with the certificate chain, PEM")
-	keyFile := fs.String("key", "", "`file` with its private key, PEM")
-	alpn := fs.String("alpn", "http/1.1", "application `protocols` to agree on, with commas between; empty for none")
-	verbose := fs.Bool("v", false, "tell of each connection, not only of those that fail")
+	var options serveOptions
+	options.add(fs)
 	s := &server{std: std, limits: defaultTimeLimits}
+	addr := fs.String("addr", "127.0.0.1:8443", "the `address` to listen on; port 0 means any that is free")
+	fs.BoolVar(&s.acceptor, "acceptor", false, "show each ClientHello first, and choose the certificate by its server name")
+	fs.BoolVar(&s.verbose, "v", false, "tell of each connection, not only of those that fail")
 	fs.DurationVar(&s.limits.handshake, "handshake-timeout", s.limits.handshake, "how long a handshake may take")
 	fs.DurationVar(&s.limits.idle, "idle-timeout", s.limits.idle, "how long a client may send no request, or take nothing of a response")
 	if _, err := fs.parse(args, 0, std); err != nil {
 		return err
 	}
-	var cfg tlscore.Config
-	if err := versions.set(&cfg); err != nil {
-		return err
-	}
 	if s.limits.handshake <= 0 || s.limits.idle <= 0 {
 		return usagef("a timeout has to be longer than nothing")
 	}
-	s.acceptor, s.verbose = *acceptor, *verbose
-	if err := s.configure(&cfg, *certFile, *keyFile, splitList(*alpn)); err != nil {
+	if err := s.configure(&options); err != nil {
 		return err
 	}
 	return s.listenAndServe(*addr)
-}
-
-func (s *server) configure(cfg *tlscore.Config, certFile, keyFile string, alpn []string) error {
-	cert, err := serverCertificate(certFile, keyFile)
-	if err != nil {
-		return err
-	}
-	cfg.Certificates = []tls.Certificate{*cert}
-	cfg.NextProtos = alpn
-	if _, err := tlscore.NewServer(cfg); err != nil {
-		return usagef("%v", err)
-	}
-	s.certs = &certificates{base: cfg, bySNI: certFile == ""}
-	return nil
 }
 
 // listenAndServe serves until SIGINT or SIGTERM.
@@ -127,29 +107,67 @@ func (s *server) newMachine() (*tlscore.Machine, error) {
 	return tlscore.NewServer(s.certs.base)
 }
 
+func (s *server) configure(options *serveOptions) error {
+	cfg, err := options.config()
+	s.certs = &certificates{base: cfg, bySNI: options.cert == ""}
+	s.private = options.postHandshake
+	return err
+}
+
+// connection is what the pages ask about: a machine, or what drives one.
+type connection interface {
+	ConnectionState() tls.ConnectionState
+	EarlyDataAccepted() bool
+	ChannelBinding() ([]byte, error)
+}
+
 // page is what "/" answers: what was negotiated.
-func (s *server) page(c tls.ConnectionState) string {
-	orNone := func(s string) string {
-		if s == "" {
-			return "none"
-		}
-		return s
-	}
-	how, retry := "directly from a config", "no"
+func (s *server) page(m connection) string {
+	c := m.ConnectionState()
+	how, binding := "directly from a config", "none"
 	if s.acceptor {
 		how = "through the acceptor"
 	}
-	if c.HelloRetryRequest {
-		retry = "yes"
+	if b, err := m.ChannelBinding(); err == nil {
+		binding = fmt.Sprintf("%x", b)
 	}
 	return "This is tlscore: TLS without the I/O.\n\n" +
 		"version            " + tls.VersionName(c.Version) + "\n" +
 		"cipher suite       " + tls.CipherSuiteName(c.CipherSuite) + "\n" +
 		"key exchange       " + c.CurveID.String() + "\n" +
-		"HelloRetryRequest  " + retry + "\n" +
+		"HelloRetryRequest  " + yesNo(c.HelloRetryRequest) + "\n" +
+		"resumed            " + yesNo(c.DidResume) + "\n" +
+		"early data         " + yesNo(m.EarlyDataAccepted()) + "\n" +
 		"ALPN               " + orNone(c.NegotiatedProtocol) + "\n" +
 		"server name        " + orNone(c.ServerName) + "\n" +
+		"client             " + orNone(who(c)) + "\n" +
+		"channel binding    " + binding + "\n" +
 		"made               " + how + "\n"
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
+
+// who says who the peer is by its certificate, or nothing when it has none.
+func who(c tls.ConnectionState) string {
+	switch {
+	case len(c.PeerCertificates) == 0:
+		return ""
+	case len(c.VerifiedChains) == 0:
+		return c.PeerCertificates[0].Subject.String() + ", or so it says: not verified"
+	}
+	return c.PeerCertificates[0].Subject.String() + ", verified"
 }
 
 // logf writes a line to stderr.
@@ -179,6 +197,10 @@ func (s *server) logDone(peer string, text string) {
 
 // logHandshake tells of a handshake that is complete.
 func (s *server) logHandshake(peer string, c tls.ConnectionState) {
-	s.logDone(peer, fmt.Sprintf("speaks %s, %s, %s, server name %q, ALPN %q",
-		tls.VersionName(c.Version), tls.CipherSuiteName(c.CipherSuite), c.CurveID, c.ServerName, c.NegotiatedProtocol))
+	resumed := ""
+	if c.DidResume {
+		resumed = ", resumed"
+	}
+	s.logDone(peer, fmt.Sprintf("speaks %s, %s, %s, server name %q, ALPN %q%s",
+		tls.VersionName(c.Version), tls.CipherSuiteName(c.CipherSuite), c.CurveID, c.ServerName, c.NegotiatedProtocol, resumed))
 }

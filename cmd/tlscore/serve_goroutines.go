@@ -87,7 +87,10 @@ func isTimeout(err error) bool {
 
 // serveHTTP answers the requests of one connection.
 func (s *server) serveHTTP(c *netconn.Conn, stopping func() bool) error {
-	http := &httpConn{page: func() string { return s.page(c.ConnectionState()) }}
+	http := &httpConn{
+		page:   func() string { return s.page(c) },
+		client: func() (string, bool) { return s.clientOf(c), false },
+	}
 	buf := make([]byte, 4<<10)
 	deadline := time.Now().Add(s.limits.idle)
 	for {
@@ -115,6 +118,15 @@ func (s *server) serveHTTP(c *netconn.Conn, stopping func() bool) error {
 			return err
 		}
 	}
+}
+
+// clientOf says who the client is. When it has not shown a certificate yet, it is asked for
+// one, if it can be: until it answers, its goroutine waits.
+func (s *server) clientOf(c *netconn.Conn) string {
+	if s.private && who(c.ConnectionState()) == "" {
+		c.RequestClientCertificate() // an error: it has not offered that, or speaks TLS 1.2
+	}
+	return who(c.ConnectionState())
 }
 
 func (s *connSet) add(c *netconn.Conn) {

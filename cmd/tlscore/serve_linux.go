@@ -54,6 +54,7 @@ type conn struct {
 	plain []byte
 
 	phase    phase
+	early    bool   // something came before the handshake was complete
 	deaf     bool   // nothing more will be received: close_notify, EOF, failure
 	interest uint32 // what epoll watches for
 	deadline time.Time
@@ -172,9 +173,20 @@ func (l *loop) open(fd int, addr syscall.Sockaddr) {
 		return
 	}
 	c := &conn{fd: fd, peer: peerName(addr), tls: m, interest: syscall.EPOLLIN}
-	c.http.page = func() string { return l.page(m.ConnectionState()) }
+	c.http.page = func() string { return l.page(m) }
+	c.http.client = func() (string, bool) { return l.client(m) }
 	c.deadline = l.now.Add(l.limits.handshake)
 	l.conns[fd] = c
+}
+
+// client says who the client is. When it has not shown a certificate yet and can be asked
+// for one, it is: the answer comes as an event.
+func (l *loop) client(m *tlscore.Machine) (name string, asked bool) {
+	name = who(m.ConnectionState())
+	if name == "" && l.private {
+		asked = m.RequestClientCertificate() == nil // else it has not offered that, or speaks TLS 1.2
+	}
+	return name, asked
 }
 
 // ready serves a connection that can be read or written, one step of each kind,
@@ -233,7 +245,10 @@ func (l *loop) handle(c *conn, ev tlscore.Event) {
 		l.extend(c)
 		l.logHandshake(c.peer, c.tls.ConnectionState())
 	case tlscore.EventData:
+		c.early = c.early || ev.Early
 		c.http.receive(ev.Data) // copies: Data lives until the next Step
+	case tlscore.EventClientCertificate: // we have asked for it
+		c.http.identified(who(c.tls.ConnectionState()))
 	case tlscore.EventClosed:
 		c.deaf = true
 		c.http.end() // the answer is still owed, and can be sent
@@ -255,9 +270,11 @@ func (l *loop) failed(c *conn) {
 }
 
 // respond writes of the response what the machine takes. Then, if there was room
-// for all, it closes this direction if no further response can come.
+// for all, it closes this direction if no further response can come. What is asked in
+// early data is answered at once: that may be a replay, but all that this server does is
+// to GET.
 func (l *loop) respond(c *conn) {
-	if c.phase != phaseOpen || c.tls.State() < tlscore.StateConnected {
+	if c.phase != phaseOpen || c.tls.State() < tlscore.StateConnected && !c.early {
 		return
 	}
 	for p := c.http.next(); len(p) > 0; p = c.http.next() {

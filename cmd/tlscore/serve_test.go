@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -19,7 +20,7 @@ import (
 )
 
 // patience bounds whatever a test waits for.
-const patience = 10 * time.Second
+const patience = 20 * time.Second
 
 // testServer is a server in this process.
 type testServer struct {
@@ -32,7 +33,7 @@ type testServer struct {
 // variant is a way to run a server. All of them look the same from outside.
 type variant struct {
 	acceptor, goroutines bool
-	min                  uint16 // the lowest version; 0 for the default
+	min                  string // the lowest version
 }
 
 func (v variant) String() string {
@@ -48,11 +49,11 @@ func (v variant) String() string {
 
 // everyWay runs a test against all variants.
 func everyWay(t *testing.T, limits timeLimits, test func(*testing.T, *testServer)) {
-	everyWayFrom(t, 0, limits, test)
+	everyWayFrom(t, "1.2", limits, test)
 }
 
 // everyWayFrom is everyWay with a lowest version.
-func everyWayFrom(t *testing.T, min uint16, limits timeLimits, test func(*testing.T, *testServer)) {
+func everyWayFrom(t *testing.T, min string, limits timeLimits, test func(*testing.T, *testServer)) {
 	for _, v := range []variant{{false, false, min}, {true, false, min}, {false, true, min}, {true, true, min}} {
 		t.Run(v.String(), func(t *testing.T) {
 			t.Parallel()
@@ -65,7 +66,7 @@ func startServer(t *testing.T, v variant, limits timeLimits) *testServer {
 	t.Helper()
 	log := new(buffer)
 	s := &server{std: stdio{nil, io.Discard, log}, limits: limits, acceptor: v.acceptor, verbose: true}
-	if err := s.configure(&tlscore.Config{MinVersion: v.min}, "", "", []string{"http/1.1"}); err != nil {
+	if err := s.configure(parseServe(t, "-min", cmp.Or(v.min, "1.2"))); err != nil {
 		t.Fatal(err)
 	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -100,6 +101,18 @@ func startServer(t *testing.T, v variant, limits timeLimits) *testServer {
 		}
 	})
 	return &testServer{s, ln.Addr().String(), log, stop}
+}
+
+// parseServe returns the options that flags mean.
+func parseServe(t *testing.T, args ...string) *serveOptions {
+	t.Helper()
+	var o serveOptions
+	fs := newFlags("serve", "")
+	o.add(fs)
+	if _, err := fs.parse(args, 0, stdio{}); err != nil {
+		t.Fatal(err)
+	}
+	return &o
 }
 
 // dial opens a TCP connection that does not live longer than a test may.
@@ -252,7 +265,7 @@ func TestServeNotTLS(t *testing.T) {
 // A client that has only TLS 1.2 gets the alert protocol_version of a server that has
 // only TLS 1.3, every time, and however much it sends.
 func TestServeOldClient(t *testing.T) {
-	everyWayFrom(t, tls.VersionTLS13, defaultTimeLimits, func(t *testing.T, s *testServer) {
+	everyWayFrom(t, "1.3", defaultTimeLimits, func(t *testing.T, s *testServer) {
 		for i := range 100 {
 			conn := dial(t, s.addr)
 			err := tls.Client(conn, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12}).Handshake()

@@ -68,6 +68,7 @@ type Conn struct {
 	established bool          // the handshake is over, its last flight may be unsent
 	held        []byte        // application data that came before anybody could read it
 	early       []byte        // of a client: what is to be sent first, and was not yet
+	asking      bool          // until the client's certificate is there
 	task        *tlscore.Task // that runs on a goroutine
 	taskDone    chan struct{} // closed at its end
 
@@ -192,7 +193,8 @@ func (c *Conn) fillFrom(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// nextData steps to the next application data, or to an end. It waits for input
+// nextData steps to the next application data, to a certificate that was asked for, or to
+// an end. It waits for input
 // only if told to; if not, it may find neither.
 func (c *Conn) nextData(wait bool) error {
 	for {
@@ -212,6 +214,9 @@ func (c *Conn) nextData(wait bool) error {
 			return io.EOF
 		case ev.Kind == tlscore.EventFailed:
 			return c.failed()
+		case ev.Kind == tlscore.EventClientCertificate && c.asking:
+			c.asking = false
+			return nil
 		case ev.Kind == tlscore.EventTask:
 			c.startTask()
 		case ev.Kind == tlscore.EventWait && wait:

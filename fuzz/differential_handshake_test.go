@@ -53,7 +53,7 @@ func newDeal(input []byte) *deal {
 		serverALPN:   pick(&in, alpnChoices),
 		certificates: pick(&in, certificates),
 		name:         pick(&in, []string{"localhost", "other.example"}),
-		suite:        pick(&in, suiteChoices),
+		suite:        pick(&in, suiteChoices[:6]), // those of TLS 1.3
 		versions: pick(&in, [][2]uint16{
 			{tls.VersionTLS13, tls.VersionTLS13}, {tls.VersionTLS12, tls.VersionTLS13},
 			{tls.VersionTLS13, tls.VersionTLS12}, {tls.VersionTLS12, tls.VersionTLS12},
@@ -365,14 +365,20 @@ var handshakeReasons = []struct {
 	}},
 	{"a certificate with a key on a curve that is not in supported_groups is for no TLS 1.2; RFC 5246, Section 7.4.2", func(d *deal, ours, reference agreement, weAreClient bool) bool {
 		return min(d.versions[0], d.versions[1]) == tls.VersionTLS12 && d.otherCurve() &&
-			(ours.alert == "tls: unsupported certificate" && weAreClient || ours.alert == "tls: handshake failure" && !weAreClient)
+			(ours.alert == "tls: unsupported certificate" && weAreClient ||
+				// Or our server takes another one, for another name.
+				(ours.alert == "tls: handshake failure" || ours.alert == "tls: bad certificate") && !weAreClient)
+	}},
+	{"without a group and without a protocol in common, a server of TLS 1.2 misses the group first", func(d *deal, ours, reference agreement, weAreClient bool) bool {
+		return min(d.versions[0], d.versions[1]) == tls.VersionTLS12 && !weAreClient &&
+			ours.alert == "tls: handshake failure" && reference.alert == "tls: no application protocol"
 	}},
 	{"who has no group of TLS 1.2 does not speak it", func(d *deal, ours, reference agreement, weAreClient bool) bool {
 		groups := d.serverGroups
 		if weAreClient {
 			groups = d.clientGroups
 		}
-		return ours.alert == "tls: protocol version not supported" && reference.alert == "tls: handshake failure" && !classical(groups)
+		return ours.alert == "tls: protocol version not supported" && reference.alert != "" && !classical(groups)
 	}},
 	{"a chain by an unknown authority gets unknown_ca; RFC 8446, Section 6.2", func(d *deal, ours, reference agreement, weAreClient bool) bool {
 		return weAreClient && ours.alert == "tls: unknown certificate authority" && strings.HasPrefix(reference.alert, "tls: bad certificate")
@@ -418,6 +424,7 @@ func differentialHandshakeSeeds() (list []seed) {
 			add(0, 0, a, b)
 		}
 	}
+	add(1, 3, 3, 4, 0, 0, 0, 1)
 	for v := range byte(3) {
 		for i := range byte(len(stdGroups)) {
 			add(i, byte(len(stdGroups))-1, 1, 1, i%6, 0, 0, 1+v, 5, 200, 255, 1)

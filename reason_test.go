@@ -1127,6 +1127,9 @@ func checkWiped(t *testing.T, m *Machine) {
 	if len(bytes.Trim(m.in.secret.Bytes(), "\x00")) > 0 || len(bytes.Trim(m.out.secret.Bytes(), "\x00")) > 0 {
 		t.Error("a traffic secret is left")
 	}
+	if m.in.post != nil {
+		t.Error("what authentication after the handshake needs is left")
+	}
 	if m.conn.tickets != nil || m.out.early != nil || m.in.refused != nil {
 		t.Error("what tickets and early data need is left")
 	}

@@ -655,6 +655,9 @@ func TestClientAuthStdServer(t *testing.T) {
 			t.Fatal(err)
 		}
 		conn, detach, err := withStd(client, stdServer(func(c *tls.Config) { c.ClientAuth, c.ClientCAs = auth, tlstest.Roots() }))
+		if err != nil {
+			io.Copy(io.Discard, conn.NetConn()) // until the client has the alert, and ends
+		}
 		detach()
 		var remote *RemoteAlert
 		var alert Alert

@@ -22,7 +22,7 @@ type session struct {
 func newSession() (*session, error) {
 	keys, err := tlscore.NewRandomTicketKeys(24 * time.Hour)
 	return &session{
-		now:   time.Now(),
+		now:   time.Now().Truncate(time.Millisecond), // as ages of tickets are counted
 		keys:  keys,
 		cache: clientCache{SessionCache: tlscore.NewLRUSessionCache(0, 0)},
 		store: countingStore{SessionStore: tlscore.NewSessionStore(0)},

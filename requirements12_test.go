@@ -44,7 +44,7 @@ var (
 // Messages left out, as in the SMACK attacks: each message of a flight in turn, and
 // each but the last.
 //
-// "The TLS Handshake Protocol messages are presented below in the order they MUST be
+// "The handshake protocol messages are presented below in the order they MUST be
 // sent; sending handshake messages in an unexpected order results in a fatal error."
 // (https://www.rfc-editor.org/rfc/rfc5246#section-7.4)
 func TestSkippedMessages12(t *testing.T) {
@@ -182,9 +182,8 @@ func TestBadFinished12(t *testing.T) {
 	})...)
 }
 
-// "an implementation MUST abort" is not said by RFC 5246 of what follows
-// ServerHelloDone in its record; but the server waits there, and what it has sent
-// before it has read our flight belongs to nothing.
+// RFC 5246 does not say what to do with bytes behind ServerHelloDone in its record.
+// The server waits there, so they belong to nothing.
 func TestBehindServerHelloDone(t *testing.T) {
 	fails(t, ReasonKeyChangeAlignment, AlertUnexpectedMessage, clientAt12(StateWaitRequestOrHelloDone, func(r *rig) {
 		r.p.Send(slices.Concat(r.p.ServerHelloDone(), r.p.HelloRequest()))

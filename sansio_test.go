@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/cryptotest"
 
@@ -95,6 +96,7 @@ type setup struct {
 	// The session that the client resumes, nil for none, and what follows from it.
 	session []byte
 	keys    *tlscore.TicketKeys
+	auth    bool // the client shows a certificate
 	early   bool // it comes with early data,
 	accept  bool // which the server accepts, if it can
 }
@@ -166,8 +168,9 @@ func drawSetup(t *rapid.T) setup {
 	if rapid.Bool().Draw(t, "alpn") {
 		s.clientALPN, s.serverALPN = []string{"x", "h2"}, []string{"h2"}
 	}
-	if s.version == v13 && rapid.Bool().Draw(t, "resume") {
-		s.early = rapid.Bool().Draw(t, "early data")
+	s.auth = rapid.IntRange(0, 3).Draw(t, "client certificate") == 0
+	if rapid.Bool().Draw(t, "resume") {
+		s.early = s.version == v13 && rapid.Bool().Draw(t, "early data")
 		s.accept = s.early && rapid.Bool().Draw(t, "accept")
 		s.meet(t)
 	}
@@ -263,7 +266,7 @@ func newSeeded(seed uint64, who byte) io.Reader {
 }
 
 func (s setup) clientConfig() *tlscore.Config {
-	return &tlscore.Config{
+	cfg := &tlscore.Config{
 		Rand:              newSeeded(s.seed, 'c'),
 		Time:              tlstest.Clock,
 		RootCAs:           roots,
@@ -279,6 +282,11 @@ func (s setup) clientConfig() *tlscore.Config {
 		SessionCache:      &memory{slices.Clone(s.session)},
 		EarlyData:         s.early,
 	}
+	if s.auth {
+		cfg.Certificates = []tls.Certificate{clientCertificate()}
+		cfg.PostHandshakeAuth = true
+	}
+	return cfg
 }
 
 func (s setup) serverConfig() *tlscore.Config {
@@ -294,6 +302,9 @@ func (s setup) serverConfig() *tlscore.Config {
 		Limits:           tlscore.Limits{KeyRecords: s.keyRecords, Output: s.output},
 		TicketKeys:       s.keys,
 	}
+	if s.auth {
+		cfg.ClientAuth, cfg.ClientCAs = tls.RequireAndVerifyClientCert, roots
+	}
 	if s.early {
 		cfg.MaxEarlyData = 1000
 		cfg.AcceptEarlyData = func(tlscore.EarlyDataInfo) bool { return s.accept }
@@ -305,6 +316,8 @@ var (
 	roots        = tlstest.Roots()
 	certificates = map[[2]int]tls.Certificate{}
 )
+
+var clientCertificate = sync.OnceValue(func() tls.Certificate { return tlstest.ClientCertificate(tlstest.ECDSAP256) })
 
 // schemes are what the keys sign with.
 var schemes = map[tlstest.KeyKind]tls.SignatureScheme{
@@ -540,6 +553,9 @@ func connect(tt *testing.T, t *rapid.T, s setup) (client, server *party) {
 		if p.m.ConnectionState().DidResume != (s.session != nil) {
 			t.Fatalf("resumed: %v", s.session == nil)
 		}
+	}
+	if shown := len(server.m.ConnectionState().VerifiedChains) > 0; shown != s.auth {
+		t.Fatalf("a client's certificate: %v", shown)
 	}
 	if accepted := server.m.EarlyDataAccepted(); accepted && !bytes.Equal(server.gotEarly, client.wroteEarly) ||
 		!accepted && len(server.gotEarly) > 0 || accepted != client.m.EarlyDataAccepted() {
@@ -851,6 +867,14 @@ func lawTotal(tt *testing.T, t *rapid.T) {
 			if p := pick(t); len(p.rest) > 0 {
 				p.rest = slices.Clone(p.rest)
 				p.rest[rapid.IntRange(0, len(p.rest)-1).Draw(t, "at")] ^= 1 << rapid.IntRange(0, 7).Draw(t, "bit")
+			}
+		},
+		"ask": func(t *rapid.T) {
+			p := pick(t)
+			before := len(p.m.Output())
+			err := p.m.RequestClientCertificate()
+			if err == nil && (p == client || p.m.State() < tlscore.StateConnected) || err != nil && len(p.m.Output()) != before {
+				t.Fatalf("RequestClientCertificate in %s: %v, %d bytes", p.m.State(), err, len(p.m.Output())-before)
 			}
 		},
 		"task": func(t *rapid.T) {
@@ -1418,8 +1442,8 @@ func lawCancel(tt *testing.T, t *rapid.T, s setup) {
 	if writable || open && !server.m.EarlyDataAccepted() {
 		return
 	}
-	if s.tls12() && canceler == client && other.m.State() == tlscore.StateClosed {
-		return // its Finished was the last one that the server waits for
+	if s.tls12() && other.m.State() == tlscore.StateClosed {
+		return // who sends the first Finished can be canceled when its peer is not
 	}
 	var remote *tlscore.RemoteAlert
 	if !errors.As(other.m.Err(), &remote) || remote.Alert != tlscore.AlertCloseNotify {
@@ -1448,6 +1472,9 @@ func (s setup) sendsPlaintext(state tlscore.State, client bool) bool {
 		return true
 	case !s.tls12() || state < tlscore.StateClientStart || state >= tlscore.StateConnected:
 		return false
+	}
+	if s.session != nil { // the server's Finished comes first
+		return client || state < tlscore.StateWaitClientChangeCipherSpec
 	}
 	return !client || state < tlscore.StateWaitNewSessionTicket
 }
@@ -1616,6 +1643,7 @@ func (p *party) lead12(t *rapid.T, peer *tlstest.Peer) []func(tail []byte) {
 
 // meetPeer makes a machine whose other end is a scripted peer.
 func (s setup) meetPeer(t *rapid.T, server bool) (*party, *tlstest.Peer) {
+	s.auth = false // the scripts have no certificates of clients
 	p := &party{t: t, s: s}
 	p.m = s.client(t)
 	if server {

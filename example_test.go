@@ -148,15 +148,22 @@ func resume(client, server *tlscore.Config) {
 	server.ReplayGuard = tlscore.NewReplayWindow(0, 0) // for all who share its ticket keys
 }
 
-// sendEarly sends a request that may arrive twice, as early data if that is possible.
-func sendEarly(m *tlscore.Machine, ev tlscore.Event, request []byte) {
+// request is what a client says first. It may arrive twice.
+type request struct {
+	text  []byte
+	early int // how much of it was sent as early data
+}
+
+// handle takes an event of the client.
+func (r *request) handle(m *tlscore.Machine, ev tlscore.Event) {
 	switch ev.Kind {
 	case tlscore.EventEarlyWritable: // the ClientHello is in the output, and nothing has come
-		m.WriteEarly(request)
+		r.early, _ = m.WriteEarly(r.text)
 	case tlscore.EventHandshakeDone:
-		if !m.EarlyDataAccepted() {
-			m.Write(request)
+		if m.EarlyDataAccepted() {
+			r.text = r.text[r.early:]
 		}
+		m.Write(r.text) // what it does not take is owed, as above
 	}
 }
 
@@ -171,10 +178,11 @@ func ExampleMachine_WriteEarly() {
 
 	for range 2 {
 		client, server := newMachines(clientConfig, serverConfig)
+		first := &request{text: []byte("GET /")}
 		exchange(client, server, func(m *tlscore.Machine, ev tlscore.Event) {
 			switch {
 			case m == client:
-				sendEarly(m, ev, []byte("GET /"))
+				first.handle(m, ev)
 			case ev.Kind == tlscore.EventData:
 				fmt.Printf("%s, early: %v, resumed: %v\n", ev.Data, ev.Early, m.ConnectionState().DidResume)
 			}

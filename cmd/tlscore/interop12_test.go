@@ -302,17 +302,25 @@ func TestConnectGREASE(t *testing.T) {
 	}
 }
 
-// webPage asks a web server for its page. With -early-data, that asks for it. It waits for
-// the server to close first, since nginx does not say so to who has closed before.
-func webPage(t *testing.T, addr string, args ...string) (string, error) {
+// outputOpen is output for a program that is to wait for the server to close: its stdin
+// stays open.
+func outputOpen(t *testing.T, stdin, program string, args ...string) (string, error) {
 	t.Helper()
-	args = append([]string{"connect", addr, "-ca", pki().ca, "-servername", "localhost"}, args...)
-	p := start(t, exec.Command(binary, args...))
-	if !slices.Contains(args, "-early-data") {
-		io.WriteString(p.stdin, getPage10)
-	}
+	p := start(t, exec.Command(program, args...))
+	io.WriteString(p.stdin, stdin)
 	err := p.wait()
 	return p.stdout.String() + p.stderr.String(), err
+}
+
+// webPage asks a web server for its page, and so does -early-data, instead. It waits for the
+// server to close, since nginx does not say so to who has closed before.
+func webPage(t *testing.T, addr string, args ...string) (string, error) {
+	t.Helper()
+	request := getPage10
+	if slices.Contains(args, "-early-data") {
+		request = ""
+	}
+	return outputOpen(t, request, binary, append([]string{"connect", addr, "-ca", pki().ca, "-servername", "localhost"}, args...)...)
 }
 
 // nginx starts nginx with what goes into its server block.

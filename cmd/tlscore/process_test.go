@@ -76,3 +76,22 @@ func (p *process) listening(t *testing.T) string {
 	t.Helper()
 	return p.expect(t, `listening on (\S+),`)
 }
+
+// output reads what a program prints to its standard output, as it comes.
+func (p *process) output() io.Reader { return &tail{p: p} }
+
+type tail struct {
+	p  *process
+	at int
+}
+
+func (r *tail) Read(b []byte) (int, error) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if text := r.p.stdout.String(); len(text) > r.at {
+			n := copy(b, text[r.at:])
+			r.at += n
+			return n, nil
+		}
+	}
+	return 0, errors.New("nothing comes")
+}

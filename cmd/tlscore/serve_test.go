@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -33,7 +32,7 @@ type testServer struct {
 // variant is a way to run a server. All of them look the same from outside.
 type variant struct {
 	acceptor, goroutines bool
-	min                  string // the lowest version
+	flags                []string // of serve
 }
 
 func (v variant) String() string {
@@ -49,12 +48,12 @@ func (v variant) String() string {
 
 // everyWay runs a test against all variants.
 func everyWay(t *testing.T, limits timeLimits, test func(*testing.T, *testServer)) {
-	everyWayFrom(t, "1.2", limits, test)
+	everyWayWith(t, nil, limits, test)
 }
 
-// everyWayFrom is everyWay with a lowest version.
-func everyWayFrom(t *testing.T, min string, limits timeLimits, test func(*testing.T, *testServer)) {
-	for _, v := range []variant{{false, false, min}, {true, false, min}, {false, true, min}, {true, true, min}} {
+// everyWayWith is everyWay with flags of serve.
+func everyWayWith(t *testing.T, flags []string, limits timeLimits, test func(*testing.T, *testServer)) {
+	for _, v := range []variant{{false, false, flags}, {true, false, flags}, {false, true, flags}, {true, true, flags}} {
 		t.Run(v.String(), func(t *testing.T) {
 			t.Parallel()
 			test(t, startServer(t, v, limits))
@@ -66,7 +65,7 @@ func startServer(t *testing.T, v variant, limits timeLimits) *testServer {
 	t.Helper()
 	log := new(buffer)
 	s := &server{std: stdio{nil, io.Discard, log}, limits: limits, acceptor: v.acceptor, verbose: true}
-	if err := s.configure(parseServe(t, "-min", cmp.Or(v.min, "1.2"))); err != nil {
+	if err := s.configure(parseServe(t, v.flags...)); err != nil {
 		t.Fatal(err)
 	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -265,7 +264,7 @@ func TestServeNotTLS(t *testing.T) {
 // A client that has only TLS 1.2 gets the alert protocol_version of a server that has
 // only TLS 1.3, every time, and however much it sends.
 func TestServeOldClient(t *testing.T) {
-	everyWayFrom(t, "1.3", defaultTimeLimits, func(t *testing.T, s *testServer) {
+	everyWayWith(t, []string{"-min", "1.3"}, defaultTimeLimits, func(t *testing.T, s *testServer) {
 		for i := range 100 {
 			conn := dial(t, s.addr)
 			err := tls.Client(conn, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12}).Handshake()

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"time"
 
 	"tlscore.example/tlscore"
@@ -9,6 +11,11 @@ import (
 // scenarios are the stories, the most important ones first.
 var scenarios = []scenario{
 	{"handshake", "a connection from ClientHello to close_notify", playHandshake},
+	{"tls12", "the same in TLS 1.2: a round trip more, and most of it in the clear", playTLS12},
+	{"resumption", "the second connection needs no certificate: the ticket says who is who", playResumption},
+	{"early-data", "a client that resumes does not wait for the server", playEarlyData},
+	{"client-auth", "the server wants to know who the client is", playClientAuth},
+	{"post-handshake-auth", "the server wants to know later, when it matters", playPostHandshakeAuth},
 	{"version-mismatch", "a client that has only TLS 1.2 is refused, and the alert is not lost", playVersionMismatch},
 	{"acceptor", "the ClientHello is shown first, then the server decides", playAcceptor},
 	{"acceptor-reject", "the application refuses a ClientHello with an alert of its choice", playAcceptorReject},
@@ -40,14 +47,25 @@ func quote(s string) string { return `"` + s + `"` }
 
 // establish plays a handshake without drawing it.
 func (s *stage) establish() {
-	text := s.text.String()
-	s.client.use(tlscore.NewClient(s.clientConfig()))
-	s.server.use(tlscore.NewServer(s.serverConfig()))
+	s.unseen(func() { s.meet(s.clientConfig(), s.serverConfig()) })
+	s.begin("client", "server")
+}
+
+// meet plays a handshake.
+func (s *stage) meet(client, server *tlscore.Config) {
+	s.client.use(tlscore.NewClient(client))
+	s.server.use(tlscore.NewServer(server))
+	s.begin("client", "server")
 	s.start()
 	s.run()
+}
+
+// unseen plays without drawing.
+func (s *stage) unseen(play func()) {
+	text := s.text.String()
+	play()
 	s.text.Reset()
 	s.text.WriteString(text)
-	s.begin("client", "server")
 }
 
 func playHandshake(s *stage) {
@@ -62,6 +80,98 @@ func playHandshake(s *stage) {
 	s.run()
 	s.server.closeWrite()
 	s.run()
+}
+
+func playTLS12(s *stage) {
+	client := s.clientConfig()
+	client.MaxVersion = tls.VersionTLS12
+	client.CipherSuites = nil
+	server := s.serverConfig()
+	server.CipherSuites = nil
+	s.meet(client, server)
+	s.client.write("ping")
+	s.run()
+	s.client.closeWrite()
+	s.run()
+	s.server.closeWrite()
+	s.run()
+}
+
+// resumable are configs of a client that has been here before: that is played unseen.
+func (s *stage) resumable() (client, server *tlscore.Config) {
+	client, server = s.clientConfig(), s.serverConfig()
+	client.SessionCache = tlscore.NewLRUSessionCache(0, 0)
+	client.EarlyData = true
+	server.MaxEarlyData = 1000
+	server.AcceptEarlyData = func(tlscore.EarlyDataInfo) bool { return true } // no replays on this stage
+	s.unseen(func() { s.meet(client, server) })
+	return client, server
+}
+
+func playResumption(s *stage) {
+	client, server := s.resumable()
+	client = client.Clone()
+	client.EarlyData = false
+	s.meet(client, server)
+	s.client.say(plain, "   DidResume %v", s.client.machine.ConnectionState().DidResume)
+}
+
+func playEarlyData(s *stage) {
+	client, server := s.resumable()
+	s.client.onEvent = func(ev tlscore.Event) {
+		if ev.Kind == tlscore.EventEarlyWritable {
+			s.client.call(`WriteEarly("a question")`, func() { s.client.machine.WriteEarly([]byte("a question")) })
+		}
+	}
+	s.server.onEvent = func(ev tlscore.Event) {
+		if ev.Early {
+			s.server.write("the answer")
+		}
+	}
+	s.meet(client, server)
+}
+
+// clientIdentity makes a client's certificate, which is its own authority.
+func clientIdentity() (tls.Certificate, *x509.CertPool) {
+	cert := must(traceCertificate("alice", traceTime.AddDate(1, 0, 0)))
+	pool := x509.NewCertPool()
+	pool.AddCert(must(x509.ParseCertificate(cert.Certificate[0])))
+	return cert, pool
+}
+
+func playClientAuth(s *stage) {
+	client, server := s.clientConfig(), s.serverConfig()
+	cert, pool := clientIdentity()
+	client.Certificates = []tls.Certificate{cert}
+	server.ClientAuth, server.ClientCAs = tls.RequireAndVerifyClientCert, pool
+	s.meet(client, server)
+	s.server.whoIsThere()
+}
+
+func playPostHandshakeAuth(s *stage) {
+	client, server := s.clientConfig(), s.serverConfig()
+	cert, pool := clientIdentity()
+	client.Certificates = []tls.Certificate{cert}
+	client.PostHandshakeAuth = true
+	server.ClientCAs = pool
+	s.unseen(func() { s.meet(client, server) })
+	s.begin("client", "server")
+	s.client.write("a secret, please")
+	s.run()
+	s.server.call("RequestClientCertificate()", func() { s.server.machine.RequestClientCertificate() })
+	s.server.step(nil)
+	s.run()
+	s.server.whoIsThere()
+	s.server.write("here it is")
+	s.run()
+}
+
+// whoIsThere draws whom a server knows.
+func (a *actor) whoIsThere() {
+	state := a.machine.ConnectionState()
+	for _, cert := range state.PeerCertificates {
+		a.say(plain, "   %v, verified: %v", cert.Subject, len(state.VerifiedChains) > 0)
+	}
 }
 
 func playHelloRetry(s *stage) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/big"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"tlscore.example/tlscore"
@@ -52,14 +53,14 @@ var (
 // seeded returns a random source that always says the same.
 func seeded(seed byte) *rand.ChaCha8 { return rand.NewChaCha8([32]byte{seed}) }
 
-// traceCertificate makes the server's certificate: Ed25519, since the signatures
-// of that are the same each time.
-func traceCertificate(notAfter time.Time) (tls.Certificate, error) {
+// traceCertificate makes a certificate: Ed25519, since the signatures of that are the
+// same each time.
+func traceCertificate(name string, notAfter time.Time) (tls.Certificate, error) {
 	key := ed25519.NewKeyFromSeed([]byte("a fixed seed is no secret at all"))
 	template := &x509.Certificate{
 		SerialNumber:          big.NewInt(1),
-		Subject:               pkix.Name{CommonName: traceName},
-		DNSNames:              []string{traceName},
+		Subject:               pkix.Name{CommonName: name},
+		DNSNames:              []string{name},
 		NotBefore:             traceTime.AddDate(-1, 0, 0),
 		NotAfter:              notAfter,
 		KeyUsage:              x509.KeyUsageDigitalSignature,
@@ -83,7 +84,7 @@ func (a *actor) config(seed byte) *tlscore.Config {
 
 // clientConfig is a client's that trusts the server.
 func (s *stage) clientConfig() *tlscore.Config {
-	cert := must(traceCertificate(traceTime.AddDate(1, 0, 0)))
+	cert := must(traceCertificate(traceName, traceTime.AddDate(1, 0, 0)))
 	cfg := s.client.config(1)
 	cfg.ServerName = traceName
 	cfg.RootCAs = x509.NewCertPool()
@@ -93,7 +94,7 @@ func (s *stage) clientConfig() *tlscore.Config {
 
 func (s *stage) serverConfig() *tlscore.Config {
 	cfg := s.server.config(2)
-	cfg.Certificates = []tls.Certificate{must(traceCertificate(traceTime.AddDate(1, 0, 0)))}
+	cfg.Certificates = []tls.Certificate{must(traceCertificate(traceName, traceTime.AddDate(1, 0, 0)))}
 	return cfg
 }
 
@@ -185,6 +186,9 @@ func (a *actor) draw(ev tlscore.Event) {
 	if ev.Kind == tlscore.EventData {
 		text = fmt.Sprintf("Data %q", ev.Data)
 	}
+	if ev.Early {
+		text = "Early " + text
+	}
 	if ev.Truncated {
 		text, color = text+" truncated", red
 	}
@@ -193,14 +197,21 @@ func (a *actor) draw(ev tlscore.Event) {
 	}
 	now := a.machine.State()
 	changed := now != a.state
-	if a.state = now; changed {
-		text += ", state " + now.String()
+	state := ", state " + now.String()
+	if a.state = now; changed && len(text+state) <= maxEvent {
+		text += state
 	}
 	a.say(color, " * %s", text)
+	if changed && !strings.HasSuffix(text, state) {
+		a.say(color, "   state %s", now)
+	}
 	if changed && now == tlscore.StateFailed {
 		a.postMortem()
 	}
 }
+
+// maxEvent is how long an event with its state may be in one line of the right column.
+const maxEvent = 34
 
 // postMortem draws what a failed machine holds.
 func (a *actor) postMortem() {

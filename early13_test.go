@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -360,6 +361,73 @@ type plainAllocator struct{}
 func (plainAllocator) Get(n int) []byte { return make([]byte, n) }
 func (plainAllocator) Put([]byte)       {}
 
+// One goroutine writes early data while another one hears that it is accepted, or refused,
+// and of the tickets behind it: what was taken arrives, or is given back.
+func TestEarlyDataTwoHalves(t *testing.T) {
+	for _, accept := range []bool{true, false} {
+		clientConfig, serverConfig := testClientConfig(), testServerConfig()
+		cached(clientConfig)
+		clientConfig.EarlyData = true
+		takesEarly(serverConfig)
+		serverConfig.AcceptEarlyData = func(EarlyDataInfo) bool { return accept }
+		full, fullServer := machines(t, clientConfig, serverConfig, false)
+		converse(t, full, fullServer, nil)
+
+		client, server := machines(t, clientConfig, serverConfig, false)
+		client.SetLocker(new(sync.Mutex))
+		if ev, _ := client.Step(nil); ev.Kind != EventEarlyWritable {
+			t.Fatal(ev)
+		}
+		var taken []byte
+		started, done := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(done)
+			for i := range 1000 {
+				n, err := client.WriteEarly([]byte{byte(i)})
+				taken = append(taken, []byte{byte(i)}[:n]...)
+				if i == 10 {
+					close(started)
+				}
+				if err == ErrNoEarlyData {
+					return
+				} else if err != nil {
+					t.Errorf("WriteEarly: %v", err)
+					return
+				}
+			}
+		}()
+		<-started
+		var early, back []byte
+		drain := func(m *Machine, b []byte) {
+			for {
+				ev, n := m.Step(b)
+				b = b[n:]
+				if ev.Early {
+					early = append(early, ev.Data...)
+				}
+				if ev.Kind == EventEarlyRejected {
+					back = bytes.Clone(ev.Data)
+				}
+				if ev.Stop() {
+					return
+				}
+			}
+		}
+		for range 3 {
+			drain(server, client.AppendOutput(make([]byte, 0, 1<<17)))
+			drain(client, server.AppendOutput(make([]byte, 0, 1<<17)))
+		}
+		<-done
+		drain(server, client.AppendOutput(make([]byte, 0, 1<<17)))
+		if client.State() != StateConnected || server.State() != StateConnected || client.EarlyDataAccepted() != accept {
+			t.Fatalf("%v, %v", client.Err(), server.Err())
+		}
+		if got := append(early, back...); !bytes.Equal(got, taken) || accept == (len(back) > 0) {
+			t.Errorf("accepted %v: %d bytes were taken, %d arrived, %d came back", accept, len(taken), len(early), len(back))
+		}
+	}
+}
+
 // A server takes early data: an event for each record, and its end.
 func TestServerEarlyData(t *testing.T) {
 	var asked []EarlyDataInfo
@@ -575,6 +643,27 @@ func TestTooMuchEarlyData(t *testing.T) {
 	r.p.SendPlain(record.TypeApplicationData, make([]byte, 5<<10))
 	r.run()
 	r.wantAlert(ReasonTooMuchEarlyData, AlertUnexpectedMessage)
+}
+
+// The server's record_size_limit does not hold for early data, which was cut before the client
+// could know of it. It does behind it.
+func TestEarlyDataRecordSize(t *testing.T) {
+	r := newEarlyServer(t, func(c *Config) { c.RecordSizeLimit = 100 })
+	r.p.OnClientHello = func(m *wire.ClientHello) {
+		m.RecordSizeLimit = record.MaxInner
+		m.Extensions = slices.Insert(m.Extensions, 0, wire.Extension{Type: wire.ExtRecordSizeLimit})
+	}
+	r.bring(StateWaitEndOfEarlyData)
+	r.p.SendRecord(record.TypeApplicationData, make([]byte, 500))
+	r.run()
+	r.wantState(StateWaitEndOfEarlyData)
+	if len(r.data) != 500 {
+		t.Errorf("%d bytes of early data", len(r.data))
+	}
+	r.wantConnected()
+	r.p.SendRecord(record.TypeApplicationData, make([]byte, 100))
+	r.run()
+	r.wantAlert(ReasonRecordOverflow, AlertRecordOverflow)
 }
 
 // "Specifically, if the server fails to decrypt a 0-RTT record following an accepted

@@ -218,7 +218,8 @@ func (t *Task) PeerCertificates() []*x509.Certificate { return t.chain }
 func (t *Task) VerifyOptions() x509.VerifyOptions { return t.options }
 
 // SetVerified answers [TaskVerifyChain]: the chain is good. The chains become those
-// of ConnectionState; Config.VerifyPeerCertificate is not asked.
+// of ConnectionState; Config.VerifyPeerCertificate is not asked. Without chains, none can
+// be checked again later, and the session is not resumed, but under InsecureSkipVerify.
 func (t *Task) SetVerified(chains [][]*x509.Certificate) {
 	t.answer(TaskVerifyChain, func() { t.verified = chains })
 }

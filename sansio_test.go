@@ -12,7 +12,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/cryptotest"
 
@@ -93,13 +92,21 @@ type setup struct {
 	keyRecords uint64
 	output     int
 
+	// Whether the server wants a certificate of the client's, and which key that one
+	// has, or noKey; and whether the client can be asked after the handshake, too.
+	auth      tls.ClientAuthType
+	clientKey tlstest.KeyKind
+	post      bool
+
 	// The session that the client resumes, nil for none, and what follows from it.
 	session []byte
 	keys    *tlscore.TicketKeys
-	auth    bool // the client shows a certificate
 	early   bool // it comes with early data,
 	accept  bool // which the server accepts, if it can
 }
+
+// noKey stands for a client without a certificate.
+const noKey = tlstest.NumKeyKinds
 
 // memory is a SessionCache with what is put into it last, and that once.
 type memory struct{ session []byte }
@@ -168,12 +175,36 @@ func drawSetup(t *rapid.T) setup {
 	if rapid.Bool().Draw(t, "alpn") {
 		s.clientALPN, s.serverALPN = []string{"x", "h2"}, []string{"h2"}
 	}
-	s.auth = rapid.IntRange(0, 3).Draw(t, "client certificate") == 0
+	s.drawClient(t)
 	if rapid.Bool().Draw(t, "resume") {
 		s.early = s.version == v13 && rapid.Bool().Draw(t, "early data")
 		s.accept = s.early && rapid.Bool().Draw(t, "accept")
 		s.meet(t)
 	}
+	return s
+}
+
+// drawClient draws how the client is authenticated: not at all, as a rule.
+func (s *setup) drawClient(t *rapid.T) {
+	s.auth, s.clientKey = tls.NoClientCert, noKey
+	s.post = rapid.Bool().Draw(t, "after the handshake")
+	if rapid.Bool().Draw(t, "authenticated") {
+		s.auth = tls.ClientAuthType(rapid.IntRange(1, int(tls.RequireAndVerifyClientCert)).Draw(t, "client auth"))
+	}
+	required := s.auth == tls.RequireAnyClientCert || s.auth == tls.RequireAndVerifyClientCert
+	if required || rapid.Bool().Draw(t, "client certificate") {
+		// In TLS 1.2 the server's groups bound the curve of an ECDSA key.
+		kinds := []tlstest.KeyKind{tlstest.Ed25519, tlstest.RSA2048, tlstest.ECDSAP256, tlstest.ECDSAP384, tlstest.ECDSAP521}
+		if s.tls12() {
+			kinds = kinds[:2]
+		}
+		s.clientKey = rapid.SampledFrom(kinds).Draw(t, "client key")
+	}
+}
+
+// unauthenticated is the setup without client certificates in the handshake.
+func (s setup) unauthenticated() setup {
+	s.auth = tls.NoClientCert
 	return s
 }
 
@@ -281,10 +312,10 @@ func (s setup) clientConfig() *tlscore.Config {
 		Limits:            tlscore.Limits{KeyRecords: s.keyRecords, Output: s.output},
 		SessionCache:      &memory{slices.Clone(s.session)},
 		EarlyData:         s.early,
+		PostHandshakeAuth: s.post,
 	}
-	if s.auth {
-		cfg.Certificates = []tls.Certificate{clientCertificate()}
-		cfg.PostHandshakeAuth = true
+	if s.clientKey != noKey {
+		cfg.Certificates = []tls.Certificate{clientCertificate(s.clientKey)}
 	}
 	return cfg
 }
@@ -301,9 +332,8 @@ func (s setup) serverConfig() *tlscore.Config {
 		NextProtos:       s.serverALPN,
 		Limits:           tlscore.Limits{KeyRecords: s.keyRecords, Output: s.output},
 		TicketKeys:       s.keys,
-	}
-	if s.auth {
-		cfg.ClientAuth, cfg.ClientCAs = tls.RequireAndVerifyClientCert, roots
+		ClientAuth:       s.auth,
+		ClientCAs:        roots,
 	}
 	if s.early {
 		cfg.MaxEarlyData = 1000
@@ -316,8 +346,6 @@ var (
 	roots        = tlstest.Roots()
 	certificates = map[[2]int]tls.Certificate{}
 )
-
-var clientCertificate = sync.OnceValue(func() tls.Certificate { return tlstest.ClientCertificate(tlstest.ECDSAP256) })
 
 // schemes are what the keys sign with.
 var schemes = map[tlstest.KeyKind]tls.SignatureScheme{
@@ -337,6 +365,15 @@ func certificate(key tlstest.KeyKind, chain bool) tls.Certificate {
 		certificates[index] = tlstest.Certificate(tlstest.Leaf{Key: key, Intermediate: chain})
 	}
 	return certificates[index]
+}
+
+var clientCertificates = map[tlstest.KeyKind]tls.Certificate{}
+
+func clientCertificate(key tlstest.KeyKind) tls.Certificate {
+	if _, ok := clientCertificates[key]; !ok {
+		clientCertificates[key] = tlstest.ClientCertificate(key)
+	}
+	return clientCertificates[key]
 }
 
 func (s setup) client(t *rapid.T) *tlscore.Machine {
@@ -554,8 +591,10 @@ func connect(tt *testing.T, t *rapid.T, s setup) (client, server *party) {
 			t.Fatalf("resumed: %v", s.session == nil)
 		}
 	}
-	if shown := len(server.m.ConnectionState().VerifiedChains) > 0; shown != s.auth {
-		t.Fatalf("a client's certificate: %v", shown)
+	cs := server.m.ConnectionState()
+	shows := s.auth != tls.NoClientCert && s.clientKey != noKey
+	if len(cs.PeerCertificates) > 0 != shows || len(cs.VerifiedChains) > 0 != (shows && s.auth >= tls.VerifyClientCertIfGiven) {
+		t.Fatalf("%d certificates of the client, %d chains", len(cs.PeerCertificates), len(cs.VerifiedChains))
 	}
 	if accepted := server.m.EarlyDataAccepted(); accepted && !bytes.Equal(server.gotEarly, client.wroteEarly) ||
 		!accepted && len(server.gotEarly) > 0 || accepted != client.m.EarlyDataAccepted() {
@@ -671,6 +710,8 @@ func (s script) serverApp(m *tlscore.Machine) func(tlscore.Event) {
 			doTask(m)
 		case tlscore.EventClientHello:
 			m.Accept(s.serverConfig())
+		case tlscore.EventHandshakeDone:
+			m.RequestClientCertificate() // if it can be asked
 		case tlscore.EventData:
 			if !answered && !ev.Early {
 				answered = true
@@ -809,6 +850,18 @@ func lawTotal(tt *testing.T, t *rapid.T) {
 			}
 			p.take(-1)
 		},
+		"certificate": func(t *rapid.T) {
+			p := pick(t)
+			before, state := len(p.m.Output()), p.m.State()
+			err := p.m.RequestClientCertificate()
+			if grown := len(p.m.Output()) > before; grown != (err == nil) && p.m.Err() == nil {
+				t.Fatalf("RequestClientCertificate: %v, and %d bytes of output", err, len(p.m.Output())-before)
+			}
+			if err == nil && (p == client || !s.post || s.tls12() || state != tlscore.StateConnected) {
+				t.Fatalf("RequestClientCertificate in state %s", state)
+			}
+			p.take(-1)
+		},
 		"seal": func(t *rapid.T) {
 			p := pick(t)
 			data := payload(t, "data")
@@ -867,14 +920,6 @@ func lawTotal(tt *testing.T, t *rapid.T) {
 			if p := pick(t); len(p.rest) > 0 {
 				p.rest = slices.Clone(p.rest)
 				p.rest[rapid.IntRange(0, len(p.rest)-1).Draw(t, "at")] ^= 1 << rapid.IntRange(0, 7).Draw(t, "bit")
-			}
-		},
-		"ask": func(t *rapid.T) {
-			p := pick(t)
-			before := len(p.m.Output())
-			err := p.m.RequestClientCertificate()
-			if err == nil && (p == client || p.m.State() < tlscore.StateConnected) || err != nil && len(p.m.Output()) != before {
-				t.Fatalf("RequestClientCertificate in %s: %v, %d bytes", p.m.State(), err, len(p.m.Output())-before)
 			}
 		},
 		"task": func(t *rapid.T) {
@@ -1643,7 +1688,7 @@ func (p *party) lead12(t *rapid.T, peer *tlstest.Peer) []func(tail []byte) {
 
 // meetPeer makes a machine whose other end is a scripted peer.
 func (s setup) meetPeer(t *rapid.T, server bool) (*party, *tlstest.Peer) {
-	s.auth = false // the scripts have no certificates of clients
+	s = s.unauthenticated()
 	p := &party{t: t, s: s}
 	p.m = s.client(t)
 	if server {

@@ -44,6 +44,9 @@ const (
 	doAppendOutput
 	doEOF
 	doRelease
+	doRequest
+	doTicket
+	doExport
 	numActions
 )
 
@@ -182,6 +185,13 @@ func (a *application) do(i instruction, ev tlscore.Event) {
 	case doRelease:
 		a.fetch(-1)
 		a.release()
+	case doRequest:
+		a.result("RequestClientCertificate: %v", a.m.RequestClientCertificate())
+	case doTicket:
+		a.result("SendTicket: %v", a.m.SendTicket())
+	case doExport:
+		secret, err := a.m.ExportKeyingMaterial("EXPORTER-fuzz", []byte{i.with}, 20)
+		a.result("ExportKeyingMaterial: %x, %v", secret, err)
 	}
 	a.outputLen()
 }
@@ -224,7 +234,7 @@ func (a *application) write(p []byte) {
 	if limit == 0 {
 		limit = 64 << 10
 	}
-	const keyUpdateLen = record.Overhead + 5
+	const keyUpdateLen = record.Overhead + 5 + 10 // it may be padded
 	switch {
 	case n < 0 || n > len(p):
 		a.t.Fatalf("Write took %d of %d bytes", n, len(p))

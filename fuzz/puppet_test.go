@@ -334,6 +334,7 @@ func (p *puppet) message(msg []byte) {
 		p.transcript.Write(msg)
 		p.finishClient()
 	default:
+		p.requested = p.requested || t == wire.TypeCertificateRequest && p.phase < phaseConnected
 		p.transcript.Write(msg)
 	}
 }
@@ -486,6 +487,10 @@ func (p *puppet) finishClient() {
 	p.receiving = p.nextReceive
 	p.open = p.suite.protection(&p.receiving)
 	p.emitCompat()
+	if p.requested {
+		p.emit(record.TypeHandshake, new(wire.Certificate).Append(nil))
+		p.flushHeld()
+	}
 	fin := wire.Finished{VerifyData: p.sending.Finished(nil, p.transcript.Sum(nil))}
 	p.emit(record.TypeHandshake, fin.Append(nil))
 	p.startSending()

@@ -163,6 +163,14 @@ var scenarios = []scenario{
 	{name: "tasks-fail", config: []byte{128, 0, 0, 0, 0, 0, 0, 0, tasksFail, 0, 0, 2}, peer: []byte{0}, post: []byte{postData, 3, postKeyUpdate, 1}},
 	{name: "tls12-tasks-fail", config: []byte{128, 0, 0, 0, 0, 0, 0, 0, tasksFail, 0, 0, 3}, peer: []byte{0, puppetTLS12}, post: []byte{postData, 3, postKeyUpdate, 1}},
 	{name: "acceptor-tasks", config: []byte{128 | 8}, peer: []byte{0, puppetTLS12}, post: []byte{postData, 3, postKeyUpdate, 1}},
+	{name: "asks", config: append(make([]byte, 12), moreAsks), script: []byte{2, doRequest, 0, 3, doRequest, 0}, post: []byte{postData, 3}},
+	{name: "requires", config: append(make([]byte, 12), moreRequires), post: []byte{postData, 3}},
+	{name: "sessions", config: append(make([]byte, 12), moreSessions|moreEarly), script: []byte{3, doTicket, 0}, post: []byte{postData, 3, postTicket, 1}},
+	{name: "staples-limit", config: append(make([]byte, 12), moreStaples|moreLimit|moreGREASE), script: talkative, post: []byte{postData, 3, postKeyUpdate, 1}},
+	{name: "tls12-asks", config: append(make([]byte, 12), moreAsks|moreStaples), peer: []byte{puppetCookie, puppetTLS12}, post: []byte{postData, 3}},
+	{name: "tls12-requires", config: append(make([]byte, 12), moreRequires), peer: []byte{puppetRequest, puppetTLS12}, post: []byte{postData, 3}},
+	{name: "tls12-store", config: append(make([]byte, 12), moreSessions|moreLimit), script: talkative, peer: []byte{puppetPSK, puppetTLS12}, post: []byte{postData, 3}, pool: []byte("an id")},
+	{name: "tls12-ticket", config: append(make([]byte, 12), moreSessions|moreGREASE), peer: []byte{puppetEarlyData, puppetTLS12}, post: []byte{postData, 3}},
 	{name: "acceptor-misuse", config: []byte{8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3}, post: everyPost},
 }
 

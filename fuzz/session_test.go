@@ -376,6 +376,7 @@ func (s *session) finish() {
 
 func (s *session) ending() ending {
 	e := ending{role: s.set.role, err: s.m.Err(), told: s.told, toldAll: s.configured && !s.panicked}
+	e.padding = s.cfg.RecordPadding
 	cs := s.m.ConnectionState()
 	e.tls12 = cs.Version == 0x0303
 	if e.tls12 && cs.CipherSuite != 0xcca8 && cs.CipherSuite != 0xcca9 {

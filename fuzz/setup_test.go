@@ -121,6 +121,7 @@ type setup struct {
 	randomLimit  int  // the random source fails behind so many bytes; 0 never
 	nullRandom   bool // it gives zeros
 	tracePanics  bool // Config.Trace panics; seed says at which call
+	more         byte // what else there is
 }
 
 type role int
@@ -159,6 +160,7 @@ func newSetup(r role, input []byte) *setup {
 	s.randomLimit = int(in.next())
 	s.accept = in.next()
 	s.seed = in.next()
+	s.more = in.next()
 	return s
 }
 
@@ -186,6 +188,44 @@ const (
 	tasksFail // where they are lifted
 )
 
+// What the bits of more mean.
+const (
+	moreAsks     = 1 << iota // a server asks for a certificate; a client offers to show one later
+	moreRequires             // and requires one
+	moreSessions             // stateful ones; a client has a cache
+	moreStaples              // OCSP responses and timestamps
+	moreLimit                // record_size_limit, and padding
+	moreGREASE
+	moreEarly // data
+)
+
+// addMore puts in what else there is.
+func (s *setup) addMore(cfg *tlscore.Config) {
+	if s.more&moreAsks != 0 {
+		cfg.ClientAuth, cfg.ClientCAs, cfg.PostHandshakeAuth = tls.RequestClientCert, roots(), true
+	}
+	if s.more&moreRequires != 0 {
+		cfg.ClientAuth, cfg.ClientCAs = tls.RequireAndVerifyClientCert, roots()
+	}
+	if s.more&moreSessions != 0 {
+		cfg.SessionStore, cfg.SessionCache = tlscore.NewSessionStore(4), tlscore.NewLRUSessionCache(4, 2)
+	}
+	if s.more&moreStaples != 0 {
+		cfg.OCSPStapling, cfg.SignedCertificateTimestamps = true, true
+		cfg.GetOCSPResponse = func(*tls.Certificate) ([]byte, error) { return []byte("response"), s.answer() }
+	}
+	if s.more&moreLimit != 0 {
+		cfg.RecordSizeLimit, cfg.RecordPadding = 200, 10
+	}
+	if s.more&moreGREASE != 0 {
+		cfg.GREASE, cfg.ShuffleExtensions = true, true
+	}
+	if s.more&moreEarly != 0 {
+		cfg.EarlyData, cfg.MaxEarlyData = true, 500
+		cfg.AcceptEarlyData = func(tlscore.EarlyDataInfo) bool { return true }
+	}
+}
+
 // config builds a Config of its own, which tells trace what is sent and received.
 func (s *setup) config(a tlscore.Allocator, trace func(tlscore.TraceMessage)) *tlscore.Config {
 	cfg := &tlscore.Config{
@@ -206,6 +246,7 @@ func (s *setup) config(a tlscore.Allocator, trace func(tlscore.TraceMessage)) *t
 		Allocator:          a,
 		Trace:              trace,
 	}
+	s.addMore(cfg)
 	if s.callbacks&callGetCertificate != 0 {
 		cfg.GetCertificate = s.getCertificate
 	}

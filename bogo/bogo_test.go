@@ -127,6 +127,7 @@ func knownErrors() map[string]bool {
 // results is what a run of the runner found.
 type results struct {
 	passed, failed, unimplemented []string
+	why                           map[string]string // of those that failed
 }
 
 func (r *results) all() []string {
@@ -177,12 +178,12 @@ func (r *runner) run(shimFlags []string, args ...string) *results {
 		r.t.Fatalf("the runner: %v, %v\n%s", runErr, err, lastLines(out))
 	}
 	var found struct {
-		Tests map[string]struct{ Actual string }
+		Tests map[string]struct{ Actual, Error string }
 	}
 	if err := json.Unmarshal(text, &found); err != nil {
 		r.t.Fatal(err)
 	}
-	res := new(results)
+	res := &results{why: make(map[string]string)}
 	for _, name := range slices.Sorted(maps.Keys(found.Tests)) {
 		switch status := found.Tests[name].Actual; status {
 		case "PASS":
@@ -191,6 +192,7 @@ func (r *runner) run(shimFlags []string, args ...string) *results {
 			res.unimplemented = append(res.unimplemented, name)
 		default:
 			res.failed = append(res.failed, name)
+			res.why[name] = found.Tests[name].Error
 		}
 	}
 	return res
@@ -216,9 +218,30 @@ func TestRunner(t *testing.T) {
 			fmt.Printf("bogo: %d passed, %d failed, %d unimplemented, %d disabled\n",
 				len(res.passed), len(res.failed), len(res.unimplemented), disabled)
 			for _, name := range res.failed {
-				t.Errorf("%s failed", name)
+				t.Errorf("%s: %s", name, res.why[name])
+			}
+			if os.Getenv(envPattern) == "" {
+				checkFeatures(t, res)
 			}
 		})
+	}
+}
+
+// checkFeatures checks that the tests that the table of features names have passed.
+func checkFeatures(t *testing.T, res *results) {
+	text, err := os.ReadFile(filepath.Join("..", "docs", "features.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, found := range regexp.MustCompile("BoGo `([^`]+)`").FindAllSubmatch(text, -1) {
+		pattern := string(found[1])
+		matches := func(name string) bool {
+			ok, err := filepath.Match(pattern, name)
+			return ok && err == nil
+		}
+		if !slices.ContainsFunc(res.passed, matches) {
+			t.Errorf("docs/features.md names %s, which matches no test that passes", pattern)
+		}
 	}
 }
 

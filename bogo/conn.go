@@ -25,6 +25,7 @@ type conn struct {
 	inbound   tlscore.Inbound
 	in        []byte // what the machine is working on
 	broken    bool   // the transport takes nothing any more
+	stalled   bool   // the transport takes nothing for now
 
 	puts, stored int // sessions in the cache and in the store before this connection
 	log          keyLog
@@ -93,6 +94,7 @@ const lingering = 10 * time.Second
 // close sends what is left and the end, then waits for the runner's, so that
 // nothing that is on its way is lost.
 func (c *conn) close() {
+	c.stalled = false
 	c.flush()
 	c.m.Release()
 	if half, ok := c.transport.(*net.TCPConn); ok {
@@ -111,7 +113,7 @@ func (c *conn) close() {
 // flush sends what the machine has to send. That the runner takes nothing any
 // more is no failure by itself: what it has sent before tells.
 func (c *conn) flush() {
-	for {
+	for !c.stalled {
 		out := c.m.Output()
 		if len(out) == 0 {
 			return
@@ -182,6 +184,10 @@ func (c *conn) work() error {
 // none, and the machine is told so.
 func (c *conn) read() []byte {
 	if len(c.arrived) == 0 {
+		if c.stalled && !c.done { // the handshake needs what is stuck
+			c.stalled = false
+			c.flush()
+		}
 		buf := make([]byte, 32<<10)
 		n, err := c.transport.Read(buf)
 		if err != nil {

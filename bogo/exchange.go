@@ -98,7 +98,11 @@ func (c *conn) speak() error {
 	if c.o.writeDifferentRecordSizes {
 		return c.writeSizes()
 	}
-	if c.o.shimWritesFirst {
+	if c.o.readWithUnfinishedWrite {
+		if err := c.writeAndStall([]byte(c.o.shimInitialWrite)); err != nil {
+			return err
+		}
+	} else if c.o.shimWritesFirst {
 		for range c.o.repeatShimInitialWrite {
 			if err := c.write([]byte(c.o.shimInitialWrite)); err != nil {
 				return err
@@ -109,6 +113,22 @@ func (c *conn) speak() error {
 		return nil
 	}
 	return c.echo()
+}
+
+// writeAndStall writes data of which only the first byte leaves, until something has
+// been read.
+func (c *conn) writeAndStall(p []byte) error {
+	c.flush()
+	c.stalled = true
+	if err := c.write(p); err != nil {
+		return err
+	}
+	if out := c.m.Output(); len(out) > 0 && !c.broken {
+		_, err := c.transport.Write(out[:1])
+		c.broken = err != nil
+		c.m.Sent(1)
+	}
+	return nil
 }
 
 // writeSizes writes pieces around the limits of records.
@@ -134,6 +154,8 @@ func (c *conn) echo() error {
 				return err
 			}
 		}
+		c.stalled = false
+		c.flush()
 		if err := c.answer(); err != nil {
 			return err
 		}

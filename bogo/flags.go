@@ -93,6 +93,7 @@ var flags = map[string]flag{
 	"-fail-ddos-callback":           set(func(o *options) *bool { return &o.failDDoSCallback }),
 	"-fail-cert-callback":           set(func(o *options) *bool { return &o.failCertCallback }),
 	"-shim-writes-first":            set(func(o *options) *bool { return &o.shimWritesFirst }),
+	"-read-with-unfinished-write":   set(func(o *options) *bool { return &o.readWithUnfinishedWrite }),
 	"-shim-initial-write":           text(func(o *options) *string { return &o.shimInitialWrite }),
 	"-repeat-shim-initial-write":    number(func(o *options) *int { return &o.repeatShimInitialWrite }),
 	"-write-different-record-sizes": set(func(o *options) *bool { return &o.writeDifferentRecordSizes }),

@@ -68,6 +68,7 @@ type options struct {
 	failCertCallback          bool
 	shimWritesFirst           bool
 	shimInitialWrite          string
+	readWithUnfinishedWrite   bool
 	repeatShimInitialWrite    int
 	writeDifferentRecordSizes bool
 	shimShutsDown             bool

@@ -292,7 +292,7 @@ func (l *loop) respond(c *conn) {
 			l.extend(c) // for the next request
 		}
 	}
-	if c.http.done() {
+	if c.http.done() && c.tls.State() >= tlscore.StateConnected {
 		c.tls.CloseWrite()
 		l.end(c)
 	}

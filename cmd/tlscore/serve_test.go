@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"tlscore.example/tlscore"
+	"tlscore.example/tlscore/drive/netconn"
 )
 
 // patience bounds whatever a test waits for.
@@ -521,4 +522,39 @@ func TestCertificatesAreBounded(t *testing.T) {
 	if len(c.byName) != maxNames || len(c.order) != maxNames || c.byName["a.example"] != nil {
 		t.Errorf("%d names are kept", len(c.byName))
 	}
+}
+
+// Clients that resume, with early data: the same answers in every variant, and a ticket for
+// the next time.
+func TestServeResumes(t *testing.T) {
+	everyWayWith(t, []string{"-early-data", "1000"}, defaultTimeLimits, func(t *testing.T, s *testServer) {
+		cfg := &tlscore.Config{
+			InsecureSkipVerify: true,
+			ServerName:         "localhost",
+			NextProtos:         []string{"http/1.1"},
+			SessionCache:       tlscore.NewLRUSessionCache(0, 1),
+			EarlyData:          true,
+		}
+		const request = "GET / HTTP/1.0\r\n\r\n"
+		for i := range 4 {
+			conn := netconn.Client(dial(t, s.addr), cfg)
+			accepted, err := conn.HandshakeEarly(context.Background(), []byte(request))
+			if err != nil || accepted != (i > 0) {
+				t.Fatalf("connection %d: accepted %v, %v", i, accepted, err)
+			}
+			_, body := response(t, bufio.NewReader(conn))
+			want := "resumed            no\nearly data         no\n"
+			if i > 0 {
+				want = "resumed            yes\nearly data         yes\n"
+			}
+			if !strings.Contains(body, want) {
+				t.Errorf("connection %d: no %q in:\n%s", i, want, body)
+			}
+			// The ticket comes before the end, but behind an answer to early data.
+			if _, err := conn.Read(make([]byte, 1)); err != io.EOF {
+				t.Errorf("connection %d does not end: %v", i, err)
+			}
+			conn.Close()
+		}
+	})
 }

@@ -116,3 +116,36 @@ func TestRequestClientCertificateMisuse(t *testing.T) {
 	c.Close()
 	want(t, "closed", c.RequestClientCertificate(), net.ErrClosed)
 }
+
+// What goes along with a certificate is in the state of the client, in the next connection
+// too.
+func TestConnectionStateOfServer(t *testing.T) {
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		t.Run(tls.VersionName(version), func(t *testing.T) {
+			client, server := clientConfig(), serverConfig()
+			client.MaxVersion = version
+			client.OCSPStapling, client.SignedCertificateTimestamps = true, true
+			client.SessionCache = tlscore.NewLRUSessionCache(0, 0)
+			server.Certificates[0].OCSPStaple = []byte("not parsed here")
+			server.Certificates[0].SignedCertificateTimestamps = [][]byte{[]byte("one"), []byte("two")}
+			ours := func(c net.Conn) conn { return Client(c, client) }
+			for i := range 2 {
+				c, s := connect(t, ours, func(c net.Conn) conn { return Server(c, server) })
+				send(t, s, "x")
+				wantText(t, c, "x")
+				cs := c.ConnectionState()
+				if cs.DidResume != (i > 0) || cs.Version != version || cs.ServerName != "localhost" || !cs.HandshakeComplete {
+					t.Errorf("connection %d: %+v", i, cs)
+				}
+				if string(cs.OCSPResponse) != "not parsed here" || len(cs.SignedCertificateTimestamps) != 2 || len(cs.VerifiedChains) == 0 {
+					t.Errorf("connection %d: %q, %q", i, cs.OCSPResponse, cs.SignedCertificateTimestamps)
+				}
+			}
+			// crypto/tls asks for both, always.
+			c, _ := connect(t, stdClient, func(c net.Conn) conn { return Server(c, server) })
+			if cs := c.ConnectionState(); string(cs.OCSPResponse) != "not parsed here" || len(cs.SignedCertificateTimestamps) != 2 {
+				t.Errorf("crypto/tls: %q, %q", cs.OCSPResponse, cs.SignedCertificateTimestamps)
+			}
+		})
+	}
+}

@@ -296,18 +296,23 @@ func TestErrorMap(t *testing.T) {
 
 func TestExitCodes(t *testing.T) {
 	for _, test := range []struct {
-		args []string
-		want int
+		args   []string
+		code   int
+		stdout string
+		stderr string
 	}{
-		{[]string{"-is-handshaker-supported"}, 0},
-		{[]string{"-server", "-no-such-flag"}, exitUnsupported},
-		{[]string{"-max-version", "769", "-port", "1"}, exitUnsupported},
-		{[]string{"-port", "no number"}, exitFailed},
-		{[]string{"-port"}, exitFailed},
-		{[]string{"-tlscore-chunking", "no such thing"}, exitFailed},
+		{[]string{"-is-handshaker-supported"}, 0, "No\n", ""},
+		{[]string{"-server", "-no-such-flag"}, exitUnsupported, "", "flag -no-such-flag"},
+		{[]string{"-max-version", "769", "-port", "1"}, exitUnsupported, "", "versions below TLS 1.2"},
+		{[]string{"-port", "no number"}, exitFailed, "", "-port"},
+		{[]string{"-port"}, exitFailed, "", "needs a value"},
+		{[]string{"-tlscore-chunking", "no such thing"}, exitFailed, "", "no such thing"},
+		{[]string{"-tlscore-tasks", "some"}, exitFailed, "", "some"},
 	} {
-		if got := run(test.args); got != test.want {
-			t.Errorf("%q exits with %d, want %d", test.args, got, test.want)
+		var stdout, stderr strings.Builder
+		code := run(test.args, &stdout, &stderr)
+		if code != test.code || stdout.String() != test.stdout || !strings.Contains(stderr.String(), test.stderr) {
+			t.Errorf("%q exits with %d, stdout %q, stderr %q", test.args, code, &stdout, &stderr)
 		}
 	}
 }

@@ -29,6 +29,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime/debug"
 	"time"
@@ -43,20 +44,20 @@ const (
 )
 
 func main() {
-	os.Exit(run(os.Args[1:]))
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
-func run(args []string) (code int) {
+func run(args []string, stdout, stderr io.Writer) (code int) {
 	defer func() {
 		if r := recover(); r != nil {
-			fmt.Fprintf(os.Stderr, "panic: %v\n%s", r, debug.Stack())
+			fmt.Fprintf(stderr, "panic: %v\n%s", r, debug.Stack())
 			code = exitBroken
 		}
 	}()
 	inv, err := parse(args)
 	switch {
 	case inv.handshakerQuery:
-		fmt.Println("No")
+		fmt.Fprintln(stdout, "No")
 		return 0
 	case err == nil:
 		err = inv.run()
@@ -64,7 +65,7 @@ func run(args []string) (code int) {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintln(os.Stderr, describe(err))
+	fmt.Fprintln(stderr, describe(err))
 	switch {
 	case errors.Is(err, errUnsupported):
 		return exitUnsupported

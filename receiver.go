@@ -111,6 +111,9 @@ func (in *receiver) setKey(key *record.Protection) error {
 		key.Wipe()
 		return err
 	}
+	if in.maxInner != 0 {
+		key.SetMaxInner(int(in.maxInner))
+	}
 	if in.key != nil {
 		in.key.Wipe()
 	}
@@ -132,9 +135,6 @@ func (in *receiver) install(suite *cipherSuite, secret *schedule.TrafficSecret) 
 	key, err := suite.protection(secret)
 	if err != nil {
 		return failure(ReasonKeyGeneration, err)
-	}
-	if in.maxInner != 0 {
-		key.SetMaxInner(int(in.maxInner))
 	}
 	return in.setKey(key)
 }

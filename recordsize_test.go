@@ -2,6 +2,7 @@ package tlscore
 
 import (
 	"bytes"
+	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"slices"
@@ -42,8 +43,14 @@ func longestRecord(b []byte) (longest, count int) {
 // Both sides keep to the record_size_limit of the other, and what they send is what
 // SealedLen has said.
 func TestRecordSizeLimit(t *testing.T) {
-	for _, test := range []struct{ client, server uint16 }{{64, 0}, {512, 1000}, {16385, 64}, {100, 16385}} {
-		clientConfig, serverConfig := costClientConfig(), costServerConfig()
+	for _, test := range []struct{ version, client, server uint16 }{
+		{tls.VersionTLS13, 64, 0}, {tls.VersionTLS13, 512, 1000}, {tls.VersionTLS13, 16385, 64}, {tls.VersionTLS13, 100, 16385},
+		{tls.VersionTLS12, 64, 0}, {tls.VersionTLS12, 512, 1000}, {tls.VersionTLS12, 16385, 64}, {tls.VersionTLS12, 100, 16385},
+	} {
+		clientConfig, serverConfig := testClientConfig(), testServerConfig()
+		for _, c := range []*Config{clientConfig, serverConfig} {
+			c.MinVersion, c.MaxVersion = test.version, test.version
+		}
 		clientConfig.RecordSizeLimit, serverConfig.RecordSizeLimit = test.client, test.server
 		client, server := connectConfigs(t, clientConfig, serverConfig)
 		for _, way := range []struct {
@@ -54,6 +61,10 @@ func TestRecordSizeLimit(t *testing.T) {
 			if limit == 0 {
 				limit = record.MaxInner
 			}
+			longestFragment := limit + record.TagLen
+			if test.version == tls.VersionTLS12 { // where the limit is about content alone
+				longestFragment = min(limit, record.MaxPlaintext) + record.MaxOverhead - record.HeaderLen
+			}
 			data := bytes.Repeat([]byte("data"), 5000)
 			want := way.from.SealedLen(len(data))
 			if n, err := way.from.Write(data); n != len(data) || err != nil {
@@ -61,7 +72,7 @@ func TestRecordSizeLimit(t *testing.T) {
 			}
 			out := bytes.Clone(way.from.Output())
 			way.from.Sent(len(out))
-			if longest, _ := longestRecord(out); longest > limit+record.TagLen || len(out) != want {
+			if longest, _ := longestRecord(out); longest > longestFragment || len(out) != want {
 				t.Errorf("limit %d: a record of %d bytes; %d bytes in all, said %d", limit, longest, len(out), want)
 			}
 			var got []byte
@@ -98,6 +109,39 @@ func TestRecordSizeLimitOfFlight(t *testing.T) {
 	r.p.SendRecord(record.TypeApplicationData, make([]byte, 1000))
 	r.run()
 	r.wantState(StateConnected)
+}
+
+// What is longer than the limit that was announced is refused in TLS 1.2 as well, where
+// the limit is that of the content. RFC 8449, Section 4.
+func TestRecordSizeLimitBroken12(t *testing.T) {
+	rigs := map[string]*rig{"client": newClientRig12(t), "server": newServerRig12(t)}
+	limited := func(c *Config) { c.RecordSizeLimit = 100 }
+	rigs["client with a limit"], rigs["server with a limit"] = newClientRig12(t, limited), newServerRig12(t, limited)
+	for name, r := range rigs {
+		t.Run(name, func(t *testing.T) {
+			r.T = t
+			extension := tlstest.Extensions(wire.ExtRecordSizeLimit)
+			r.p.OnClientHello = func(m *wire.ClientHello) {
+				m.RecordSizeLimit, m.Extensions = 16384, append(m.Extensions, extension...)
+			}
+			limit := record.MaxPlaintext
+			if r.m.cfg.RecordSizeLimit != 0 {
+				limit = 100
+				r.p.OnServerHello = func(m *wire.ServerHello) {
+					m.RecordSizeLimit, m.Extensions = 16384, append(m.Extensions, extension...)
+				}
+			}
+			r.bring(StateConnected)
+			r.p.SendRecord(record.TypeApplicationData, make([]byte, limit))
+			r.run()
+			r.wantState(StateConnected)
+			if limit < record.MaxPlaintext { // beyond which TestRecordLengths12 goes
+				r.p.SendRecord(record.TypeApplicationData, make([]byte, limit+1))
+				r.run()
+				r.wantAlert(ReasonRecordOverflow, AlertRecordOverflow)
+			}
+		})
+	}
 }
 
 // An endpoint must not send more than the limit that it was given, and limits

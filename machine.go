@@ -253,6 +253,14 @@ func (m *Machine) push(kind EventKind) {
 	m.queued++
 }
 
+// unpush takes back an event if it is the last that is due. What answers come without
+// a Step between them make due stays within the queue that way.
+func (m *Machine) unpush(kind EventKind) {
+	if m.queued > 0 && m.queue[m.queued-1] == kind {
+		m.queued--
+	}
+}
+
 // EOF says that the transport has ended: nothing follows what Step is still to
 // be given. It takes effect in the Step that finds no whole record any more. In
 // the handshake the connection fails then, without an alert; later

@@ -280,6 +280,42 @@ func TestTwoHalves(t *testing.T) {
 	wait.Wait()
 }
 
+// Tasks may be handed back one after the other, without a Step between them, however
+// many a peer makes due by offering sessions. Step then tells of none.
+func TestTasksWithoutStep(t *testing.T) {
+	r := newServerRig(t, func(c *Config) { c.Tasks = AllTasks })
+	r.p.OnClientHello = func(m *wire.ClientHello) {
+		m.PSKModes = []byte{pskDHE}
+		m.Extensions = append(m.Extensions, tlstest.Extensions(wire.ExtPSKKeyExchangeModes, wire.ExtPreSharedKey)...)
+		for range maxIdentities {
+			m.PSKIdentities = append(m.PSKIdentities, wire.PSKIdentity{Identity: make([]byte, 40)})
+			m.PSKBinders = append(m.PSKBinders, make([]byte, 32))
+		}
+	}
+	r.send(r.p.ClientHello())
+	var kinds []TaskKind
+	for task := r.m.Task(); task != nil; task = r.m.Task() {
+		kinds = append(kinds, task.Kind())
+		task.Run()
+		if err := r.m.Done(task); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []TaskKind{
+		TaskOpenTicket, TaskOpenTicket, TaskOpenTicket, TaskOpenTicket,
+		TaskChooseCertificate, TaskKeyExchange, TaskSign,
+	}
+	if !slices.Equal(kinds, want) {
+		t.Errorf("tasks %v", kinds)
+	}
+	if ev, _ := r.m.Step(nil); ev.Kind != EventWritable || !ev.Queued {
+		t.Errorf("%v", ev)
+	}
+	r.step(nil)
+	r.send(r.p.Finished())
+	r.wantState(StateConnected)
+}
+
 // CloseWrite inside the handshake cancels it: user_canceled, then close_notify.
 func TestCancel(t *testing.T) {
 	for _, s := range []State{

@@ -294,6 +294,7 @@ func (m *Machine) Done(t *Task) error {
 	if !t.done {
 		return ErrTask
 	}
+	m.unpush(EventTask) // nobody has asked Step about it
 	m.step(inputTask, nil)
 	return nil
 }

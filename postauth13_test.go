@@ -572,3 +572,29 @@ func TestPostAuthTwoHalves(t *testing.T) {
 		t.Errorf("%d answers to %d requests: %v, %v", answers, requests, client.Err(), server.Err())
 	}
 }
+
+// When no key is left for a request, or for an answer, the connection ends, and the
+// alert that says so has a record left.
+func TestPostAuthKeysExhausted(t *testing.T) {
+	exhaust := func(r *rig) {
+		if _, err := r.m.Write([]byte("data")); err != nil {
+			r.Fatal(err)
+		}
+		r.read()
+		r.m.out.epoch = maxEpoch
+	}
+	limit := func(c *Config) { c.Limits.KeyRecords = 2 }
+	server := newPostServer(t, limit).bring(StateConnected)
+	exhaust(server)
+	if err := server.m.RequestClientCertificate(); err != nil {
+		t.Errorf("RequestClientCertificate: %v", err)
+	}
+	server.wantAlert(ReasonKeysExhausted, AlertInternalError)
+	checkWiped(t, server.m)
+
+	client := newPostClient(t, limit).bring(StateConnected)
+	exhaust(client)
+	client.request()
+	client.wantAlert(ReasonKeysExhausted, AlertInternalError)
+	checkWiped(t, client.m)
+}

@@ -18,6 +18,7 @@ import (
 var targets = []string{
 	"FuzzServer", "FuzzClient", "FuzzAcceptor", "FuzzServerMisled", "FuzzClientMisled",
 	"FuzzDifferentialServer", "FuzzDifferentialClient", "FuzzDifferentialHandshake",
+	"FuzzDifferentialServer12", "FuzzDifferentialClient12",
 	"FuzzClientHello", "FuzzServerHello", "FuzzEncryptedExtensions", "FuzzCertificateRequest", "FuzzCertificate",
 	"FuzzCertificateVerify", "FuzzFinished", "FuzzNewSessionTicket", "FuzzKeyUpdate", "FuzzEndOfEarlyData",
 	"FuzzHelloRequest", "FuzzCertificate12", "FuzzCertificateStatus", "FuzzServerKeyExchange", "FuzzCertificateRequest12",
@@ -57,7 +58,7 @@ func TestSeeds(t *testing.T) {
 }
 
 // variant matches the names of seeds that are small variations of others.
-var variant = regexp.MustCompile(`^edit-|^retry-twice-|^behind-retry-|^captured-fragments-|-other$|-twice$|-second$|-[1-9]$`)
+var variant = regexp.MustCompile(`^edit-|^retry-twice-|^behind-retry-|^captured-fragments-|-other$|-[0-9a-f]{2,}$|-twice$|-second$|-[1-9]$`)
 
 func writeSeeds(t *testing.T, dir, prefix string, seeds []seed) {
 	t.Helper()
@@ -149,6 +150,17 @@ func TestListedReasons(t *testing.T) {
 	}
 	for _, s := range seedsOf("FuzzDifferentialClient") {
 		note(clientReasons, clientPair(t, s.args[0], s.args[1], s.args[2]))
+	}
+	for _, s := range seedsOf("FuzzDifferentialServer12") {
+		used[judge12(t, serverReasons12, serverPair12(t, s.args[0], s.args[1]))] = true
+	}
+	for _, s := range seedsOf("FuzzDifferentialClient12") {
+		used[judge12(t, clientReasons12, clientPair12(t, s.args[0], s.args[1]))] = true
+	}
+	for _, r := range slices.Concat(serverReasons12, clientReasons12) {
+		if !used[r.text] {
+			t.Errorf("no seed of TLS 1.2 shows that %s", r.text)
+		}
 	}
 	for _, r := range slices.Concat(serverReasons, clientReasons) {
 		if !used[r.text] {

@@ -51,6 +51,10 @@ func seedsOf(target string) []seed {
 		return differentialServerSeeds()
 	case "FuzzDifferentialClient":
 		return differentialClientSeeds()
+	case "FuzzDifferentialServer12":
+		return differentialServer12Seeds()
+	case "FuzzDifferentialClient12":
+		return differentialClient12Seeds()
 	case "FuzzDifferentialHandshake":
 		return differentialHandshakeSeeds()
 	case "FuzzParseSession":

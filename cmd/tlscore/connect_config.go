@@ -29,7 +29,7 @@ func (o *connectOptions) add(fs *flags) {
 	fs.BoolVar(&o.insecure, "insecure", false, "go on whatever the certificate is")
 	fs.StringVar(&o.cert, "cert", "", "`file` with a certificate chain, PEM, for servers that ask for one")
 	fs.StringVar(&o.key, "key", "", "`file` with its private key, PEM")
-	fs.BoolVar(&o.pha, "pha", false, "let the server ask for the certificate after the handshake, too (TLS 1.3)")
+	fs.BoolVar(&o.pha, "pha", false, "let the server ask for the certificate after the handshake, too (TLS 1.3), until the end of stdin")
 	fs.StringVar(&o.sessions, "sessions", "", "`file` to keep sessions in, to resume them the next time; as secret as a private key")
 	fs.StringVar(&o.early, "early-data", "", "`file` to send first: as early data, which others can replay, when a session of -sessions allows")
 	fs.BoolVar(&o.ocsp, "ocsp", false, "ask for an OCSP response and for certificate timestamps, and show them")

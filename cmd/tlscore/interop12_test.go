@@ -346,7 +346,7 @@ http {
 	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	start(t, exec.Command(program, "-p", dir, "-c", file))
+	start(t, exec.Command(program, "-e", "stderr", "-p", dir, "-c", file))
 	return awaitPort(t, port)
 }
 

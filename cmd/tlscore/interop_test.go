@@ -6,13 +6,15 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
-	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -328,17 +330,26 @@ func TestConnectOpenSSLKeyUpdate(t *testing.T) {
 	client.expect(t, "> alert close_notify")
 }
 
-// freePort returns a port that was free a moment ago, for programs that cannot
-// be asked to choose one.
+// freePort returns a port that was free a moment ago, for programs that cannot be asked to
+// choose one. It is below those that kernels choose, so that nobody else gets it meanwhile,
+// and each one is given out once.
 func freePort(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := strconv.Itoa(10000 + rand.IntN(20000))
+		if _, given := givenPorts.LoadOrStore(port, true); given {
+			continue
+		}
+		if ln, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			ln.Close()
+			return port
+		}
 	}
-	defer ln.Close()
-	return fmt.Sprint(ln.Addr().(*net.TCPAddr).Port)
+	t.Fatal("no port is free")
+	return ""
 }
+
+var givenPorts sync.Map
 
 func TestConnectGnuTLS(t *testing.T) {
 	gnutls := need(t, "gnutls-serv")

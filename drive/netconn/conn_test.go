@@ -1,7 +1,6 @@
 package netconn
 
 import (
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -18,7 +17,7 @@ func TestPairs(t *testing.T) {
 			c, s := connect(t, p.client, p.server)
 			for _, end := range []conn{c, s} {
 				cs := end.ConnectionState()
-				if !cs.HandshakeComplete || cs.Version != tls.VersionTLS13 || cs.CipherSuite == 0 {
+				if !cs.HandshakeComplete || cs.Version != p.version || cs.CipherSuite == 0 {
 					t.Errorf("ConnectionState: %+v", cs)
 				}
 			}

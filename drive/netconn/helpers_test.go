@@ -73,11 +73,28 @@ type conn interface {
 var pairs = []struct {
 	name           string
 	client, server func(net.Conn) conn
+	version        uint16
 }{
-	{"ours", ourClient, ourServer},
-	{"std client", stdClient, ourServer},
-	{"std server", ourClient, stdServer},
-	{"acceptor", ourClient, ourAcceptor},
+	{"ours", ourClient, ourServer, tls.VersionTLS13},
+	{"std client", stdClient, ourServer, tls.VersionTLS13},
+	{"std server", ourClient, stdServer, tls.VersionTLS13},
+	{"acceptor", ourClient, ourAcceptor, tls.VersionTLS13},
+	{"ours, TLS 1.2", ourClient12, ourServer, tls.VersionTLS12},
+	{"std client, TLS 1.2", stdClient12, ourServer, tls.VersionTLS12},
+	{"std server, TLS 1.2", ourClient12, stdServer, tls.VersionTLS12},
+	{"acceptor, TLS 1.2", ourClient12, ourAcceptor, tls.VersionTLS12},
+}
+
+func ourClient12(c net.Conn) conn {
+	cfg := clientConfig()
+	cfg.MaxVersion = tls.VersionTLS12
+	return Client(c, cfg)
+}
+
+func stdClient12(c net.Conn) conn {
+	cfg := stdClientConfig()
+	cfg.MaxVersion = tls.VersionTLS12
+	return tls.Client(c, cfg)
 }
 
 func ourClient(c net.Conn) conn { return Client(c, clientConfig()) }

@@ -234,11 +234,22 @@ func (c *conn) write(p []byte) error {
 // errContract is wrapped by what says that the machine did not keep its word.
 var errContract = errors.New("broken contract")
 
-// checkEnd checks what holds however a connection ends: a failure that the peer
-// is to be told of has queued the alert of its reason.
+// checkEnd checks what holds however a connection ends: the stop repeats and takes
+// nothing, and of a failure that the peer is to be told of the alert has been queued,
+// and nothing behind it.
 func (c *conn) checkEnd() error {
+	if ev, n := c.m.Step([]byte{0}); (c.m.Err() != nil) != (ev.Kind == tlscore.EventFailed) || ev.Terminal() && n != 0 {
+		return fmt.Errorf("%w: %s, which takes %d bytes, behind the end: %v", errContract, ev, n, c.m.Err())
+	}
 	err := c.m.Err()
-	if err == nil || c.closedWrite {
+	if err == nil {
+		return nil
+	}
+	queued := len(c.m.Output())
+	if n, refused := c.m.Write([]byte{0}); n != 0 || refused == nil || len(c.m.Output()) != queued {
+		return fmt.Errorf("%w: a write of %d bytes, %v, into a connection that has failed", errContract, n, refused)
+	}
+	if c.closedWrite {
 		return nil
 	}
 	want, due := tlscore.AlertOf(err)

@@ -7,12 +7,15 @@
 //     as they are. FuzzServerMisled and FuzzClientMisled put it in front of a
 //     peer that knows the keys and keeps its transcript right, but changes,
 //     drops, repeats, invents and cuts messages as the input says: behind the
-//     Finished, too, and in a build with real protection.
+//     Finished, too, and in a build with real protection. That peer speaks TLS
+//     1.3, or TLS 1.2 if the input says so; tasks are lifted out, done and failed.
 //   - FuzzClientHello and one target for each other handshake message check the
 //     codec of internal/wire: what was parsed is written back byte for byte.
 //   - FuzzDifferentialServer and FuzzDifferentialClient give the same hellos to
-//     crypto/tls. The two may differ only where a listed reason says so.
-//     FuzzDifferentialHandshake runs whole handshakes against it.
+//     crypto/tls. The two may differ only where a listed reason says so. So do
+//     FuzzDifferentialServer12 and FuzzDifferentialClient12 with those of TLS 1.2,
+//     where what is accepted is compared, and not the alerts.
+//     FuzzDifferentialHandshake runs whole handshakes of both versions against it.
 //   - FuzzParseSession reads what caches, stores and tickets hold, and
 //     FuzzTicketKeys opens tickets.
 //

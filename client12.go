@@ -84,7 +84,7 @@ func clientServerHello12(m *Machine, msg []byte, hello *wire.ServerHello) (State
 	//
 	// https://www.rfc-editor.org/rfc/rfc8446#appendix-D.3
 	if c.earlyOpen {
-		m.refuseEarly() // the alert goes out in the clear, which such a server can read
+		m.refuseEarly(nil) // the alert goes out in the clear, which such a server can read
 		return 0, violationf(ReasonUnsupportedVersion, "%s with early data", hello.LegacyVersion)
 	}
 	resumes := c.resumes12(hello)

@@ -144,7 +144,7 @@ func clientHelloRetryRequest(m *Machine, msg []byte) (State, error) {
 	m.speak(tls.VersionTLS13)
 	c.retry = &retryRequest{suite: suite, group: tls.CurveID(retry.SelectedGroup)}
 	m.conn.HelloRetryRequest = true
-	m.refuseEarly()
+	m.refuseEarly(nil)
 	c.retryOffer(suite, msg)
 	c.startTranscript(suite)
 	c.transcript.HelloRetry()
@@ -320,6 +320,9 @@ func clientEncryptedExtensions(m *Machine, msg []byte) (State, error) {
 	var ee wire.EncryptedExtensions
 	if err := ee.Parse(msg[wire.HeaderLen:]); err != nil {
 		return 0, malformed(err)
+	}
+	if err := m.missEarlyAnswer(&ee); err != nil {
+		return 0, err
 	}
 	if err := c.checkSolicited(ee.Extensions); err != nil {
 		return 0, err

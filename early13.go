@@ -90,7 +90,9 @@ func (m *Machine) startEarlyExporting(early *schedule.EarlySecret, traffic *sche
 //	sent in early data once the handshake has been completed."
 //
 // https://www.rfc-editor.org/rfc/rfc8446#section-4.2.10
-func (m *Machine) refuseEarly() {
+//
+// What follows is sealed under key; nil means in the clear.
+func (m *Machine) refuseEarly(key *record.Protection) {
 	c := m.client
 	if !c.earlyOpen {
 		return
@@ -99,20 +101,32 @@ func (m *Machine) refuseEarly() {
 	m.conn.earlyExporter.Wipe()
 	m.conn.earlyExporter = nil
 	m.out.lock()
-	m.in.refused = m.out.refuseEarly()
+	m.in.refused = m.out.refuseEarly(key)
 	m.out.unlock()
 	m.push(EventEarlyRejected)
 }
 
-// takeEarlyAnswer takes what EncryptedExtensions say about early data.
+// missEarlyAnswer gives early data back when EncryptedExtensions do not accept it. That comes
+// before anything else in them is judged: this server passes over what is under early keys, an
+// alert too.
+func (m *Machine) missEarlyAnswer(ee *wire.EncryptedExtensions) error {
+	c := m.client
+	if !c.earlyOpen || ee.Has(wire.ExtEarlyData) {
+		return nil
+	}
+	key, err := c.suite.protection(&c.clientSecret)
+	if err != nil {
+		return failure(ReasonKeyGeneration, err)
+	}
+	m.refuseEarly(key)
+	return nil
+}
+
+// takeEarlyAnswer takes that EncryptedExtensions accept early data, if they do.
 func (m *Machine) takeEarlyAnswer(ee *wire.EncryptedExtensions) error {
 	c := m.client
 	if !ee.Has(wire.ExtEarlyData) {
-		if !c.earlyOpen {
-			return nil
-		}
-		m.refuseEarly()
-		return m.changeSendingKey(c.suite, &c.clientSecret)
+		return nil
 	}
 	// "In order to accept early data, the server MUST have accepted a PSK
 	// cipher suite and selected the first key offered in the client's
@@ -206,14 +220,17 @@ func (s *sender) keepEarly(p []byte) {
 	e.left -= len(p)
 }
 
-// refuseEarly closes early data, and returns what was written. What follows is in the clear
-// until there are other keys.
-func (s *sender) refuseEarly() (kept []byte) {
+// refuseEarly closes early data, changes the key, and returns what was written. When this
+// direction is closed, that is gone.
+func (s *sender) refuseEarly(key *record.Protection) (kept []byte) {
 	if s.early == nil {
+		if key != nil {
+			key.Wipe()
+		}
 		return nil
 	}
 	kept, s.early = s.early.kept, nil
-	s.replaceKey(nil)
+	s.replaceKey(key)
 	return kept
 }
 

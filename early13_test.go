@@ -303,9 +303,19 @@ func TestAlertsAroundEarlyData(t *testing.T) {
 		lead func(*rig)
 		want tlstest.Epoch
 	}{
-		"ServerHello":      {func(r *rig) { r.serverHello() }, tlstest.Early},
-		"accepted":         {func(r *rig) { r.serverHello(); r.send(r.p.EncryptedExtensions()) }, tlstest.Early},
-		"refused":          {func(r *rig) { r.p.EarlyData = false; r.serverHello(); r.send(r.p.EncryptedExtensions()) }, tlstest.Handshake},
+		"ServerHello": {func(r *rig) { r.serverHello() }, tlstest.Early},
+		"accepted":    {func(r *rig) { r.serverHello(); r.send(r.p.EncryptedExtensions()) }, tlstest.Early},
+		"refused":     {func(r *rig) { r.p.EarlyData = false; r.serverHello(); r.send(r.p.EncryptedExtensions()) }, tlstest.Handshake},
+		"refused, with more that was not asked for": {func(r *rig) {
+			r.p.EarlyData = false
+			r.serverHello()
+			r.p.OnEncryptedExtensions = func(ee *wire.EncryptedExtensions) {
+				ee.ALPN = []byte("h2")
+				ee.Extensions = append(ee.Extensions, wire.Extension{Type: wire.ExtALPN})
+			}
+			r.send(r.p.EncryptedExtensions())
+			r.wantAlert(ReasonUnsolicitedExtension, AlertUnsupportedExtension)
+		}, tlstest.Handshake},
 		"not resumed":      {func(r *rig) { r.p.EarlyData = false; r.send(r.p.ServerHello()) }, tlstest.Handshake},
 		"retry":            {func(r *rig) { r.p.Group = wire.GroupP256; r.send(r.p.HelloRetryRequest()) }, tlstest.Plaintext},
 		"server's failure": {func(r *rig) { r.serverHello(); r.send(tlstest.Message(wire.TypeFinished)) }, tlstest.Early},

@@ -472,11 +472,13 @@ func (m *Machine) adoptFound() {
 func (m *Machine) fail(err error) {
 	m.err = inState(err, m.state)
 	m.flush()
+	m.busy = true // Config.Trace is told the alert
 	m.out.lock()
 	if m.out.abort(m.err) {
 		m.sent = true
 	}
 	m.out.unlock()
+	m.busy = false
 	if m.state.handshaking() {
 		m.conn.HandshakeComplete = false
 	}

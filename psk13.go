@@ -167,7 +167,7 @@ func (m *Machine) takeSelection(hello *wire.ServerHello, suite *cipherSuite) err
 	c := m.client
 	if !hello.Has(wire.ExtPreSharedKey) {
 		c.dropOffer()
-		m.refuseEarly()
+		m.refuseEarly(nil)
 		return nil
 	}
 	// "Clients MUST verify that the server's selected_identity is within the

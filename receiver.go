@@ -200,11 +200,14 @@ func (m *Machine) expects(t wire.HandshakeType) bool {
 	return in == inputServerHello && m.find(inputHelloRetryRequest) != nil
 }
 
-// tell calls Config.Trace for what was received.
+// tell calls Config.Trace for what was received or emitted.
 func (m *Machine) tell(msg TraceMessage) {
+	busy := m.busy
+	m.busy = true
 	m.out.lock()
-	defer m.out.unlock()
 	m.out.tell(msg)
+	m.out.unlock()
+	m.busy = busy
 }
 
 // tracePanic returns the failure that a panic of Config.Trace is.

@@ -65,7 +65,9 @@ func (m *Machine) SendTicket() error {
 	if err := m.out.writable(); err != nil {
 		return err
 	}
+	m.busy = true
 	sent, err := m.sendTickets(1)
+	m.busy = false
 	if err != nil {
 		m.fail(err)
 		return nil

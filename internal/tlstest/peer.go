@@ -478,7 +478,9 @@ func (p *Peer) handle(msg []byte) {
 			p.fail(errors.New("wrong Finished"))
 		}
 	}
-	p.Hash(msg)
+	if t != wire.TypeKeyUpdate { // which may come before our own Finished, and is no part of the handshake
+		p.Hash(msg)
+	}
 	switch t {
 	case wire.TypeClientHello:
 		p.fail2(t, p.Hello.Parse(slices.Clone(body)))

@@ -353,23 +353,40 @@ http {
 // haproxy starts haproxy with more of its bind line.
 func haproxy(t *testing.T, bind string) (addr string) {
 	t.Helper()
+	return runHAProxy(t, fmt.Sprintf(`bind 127.0.0.1:%%[1]s ssl crt %%[2]s %s
+	http-request return status 200 content-type text/plain lf-string "version=%%%%[ssl_fc_protocol] cipher=%%%%[ssl_fc_cipher] reused=%%%%[ssl_fc_is_resumed] early=%%%%[ssl_fc_has_early] client=%%%%[ssl_c_verify] %%%%[ssl_c_s_dn]\n"`, bind), pki().ecdsa)
+}
+
+// haproxyProxy starts haproxy as a client of a server: it speaks HTTP itself.
+func haproxyProxy(t *testing.T, server, version string, id identity) (addr string) {
+	t.Helper()
+	return runHAProxy(t, fmt.Sprintf(`bind 127.0.0.1:%%[1]s
+	default_backend behind
+backend behind
+	http-reuse never
+	http-request set-header Connection close
+	server one %s ssl crt %%[2]s verify required verifyhost localhost sni str(localhost) ca-file %s force-tlsv%s`, server, pki().ca, strings.ReplaceAll(version, ".", "")), id)
+}
+
+// runHAProxy starts haproxy with a frontend, in which %[1]s is the port and %[2]s a file
+// with the certificate and its key.
+func runHAProxy(t *testing.T, frontend string, id identity) (addr string) {
+	t.Helper()
 	program := need(t, "haproxy")
 	dir, port := t.TempDir(), freePort(t)
-	cert, _ := os.ReadFile(pki().ecdsa.cert)
-	key, _ := os.ReadFile(pki().ecdsa.key)
+	cert, _ := os.ReadFile(id.cert)
+	key, _ := os.ReadFile(id.key)
 	pem := filepath.Join(dir, "both.pem")
 	file := filepath.Join(dir, "haproxy.cfg")
-	conf := fmt.Sprintf(`global
+	conf := `global
 	tune.ssl.default-dh-param 2048
 defaults
 	mode http
 	timeout connect 5s
 	timeout client 5s
 	timeout server 5s
-frontend tls
-	bind 127.0.0.1:%s ssl crt %s %s
-	http-request return status 200 content-type text/plain lf-string "version=%%[ssl_fc_protocol] cipher=%%[ssl_fc_cipher] reused=%%[ssl_fc_is_resumed] early=%%[ssl_fc_has_early] client=%%[ssl_c_verify] %%[ssl_c_s_dn]\n"
-`, port, pem, bind)
+frontend front
+	` + fmt.Sprintf(frontend, port, pem) + "\n"
 	for name, content := range map[string][]byte{pem: append(cert, key...), file: []byte(conf)} {
 		if err := os.WriteFile(name, content, 0o600); err != nil {
 			t.Fatal(err)
@@ -377,6 +394,63 @@ frontend tls
 	}
 	start(t, exec.Command(program, "-db", "-f", file))
 	return awaitPort(t, port)
+}
+
+// nginxProxy starts nginx as a client of a server: what it is asked for, it asks for there.
+func nginxProxy(t *testing.T, server, version string, id identity) (addr string) {
+	t.Helper()
+	return nginx(t, fmt.Sprintf(`location = /proxied {
+			proxy_pass https://%s/; proxy_http_version 1.1; proxy_set_header Host localhost; proxy_set_header Connection close;
+			proxy_ssl_protocols TLSv%s; proxy_ssl_session_reuse on;
+			proxy_ssl_name localhost; proxy_ssl_server_name on;
+			proxy_ssl_verify on; proxy_ssl_verify_depth 2; proxy_ssl_trusted_certificate %s;
+			proxy_ssl_certificate %s; proxy_ssl_certificate_key %s;
+		}`, server, version, pki().ca, id.cert, id.key))
+}
+
+// A proxy in front of ours: it verifies the server, shows its own certificate, and resumes.
+func TestServeNginxProxy(t *testing.T) {
+	for _, v := range versions {
+		t.Run(v.name, func(t *testing.T) {
+			t.Parallel()
+			// nginx stops here: when a ticket of TLS 1.2 is renewed, OpenSSL forgets the session
+			// that it came from, and does not show nginx the new one.
+			for name, args := range map[string][]string{"tickets": nil, "stateful": {"-stateful"}} {
+				server := serveAs(t, pki().ecdsa, append(args, "-client-auth", "verify", "-client-ca", pki().ca)...)
+				proxy := nginxProxy(t, server, v.name, pki().client)
+				for i, resumed := range []string{"no", "yes"} {
+					out, err := outputOpen(t, "GET /proxied HTTP/1.0\r\n\r\n", binary, "connect", proxy, "-ca", pki().ca, "-servername", "localhost", "-q")
+					if err != nil {
+						t.Errorf("%s, request %d: %v", name, i, err)
+					}
+					contains(t, out, "version            TLS "+v.name, "resumed            "+resumed, "client             CN=alice,O=tlscore tests, verified")
+				}
+			}
+		})
+	}
+}
+
+func TestServeHAProxy(t *testing.T) {
+	for _, v := range versions {
+		t.Run(v.name, func(t *testing.T) {
+			t.Parallel()
+			for name, args := range map[string][]string{"tickets": nil, "stateful": {"-stateful"}} {
+				server := serveAs(t, pki().ecdsa, append(args, "-client-auth", "verify", "-client-ca", pki().ca)...)
+				proxy := haproxyProxy(t, server, v.name, pki().rsaClient)
+				resumed := 0
+				for range 4 { // each of its threads has sessions of its own
+					conn := dial(t, proxy)
+					io.WriteString(conn, getPage10)
+					page, _ := io.ReadAll(conn)
+					contains(t, string(page), "version            TLS "+v.name, "client             CN=bob,O=tlscore tests, verified")
+					resumed += strings.Count(string(page), "resumed            yes")
+				}
+				if resumed == 0 {
+					t.Errorf("%s: it never resumes", name)
+				}
+			}
+		})
+	}
 }
 
 // awaitPort waits until somebody listens.

@@ -68,6 +68,36 @@ func TestResumption(t *testing.T) {
 	}
 }
 
+// A Dialer whose config names no server resumes, too.
+func TestDialerResumes(t *testing.T) {
+	l := NewListener(listen(t), serverConfig())
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				io.WriteString(c, "hello")
+			}()
+		}
+	}()
+	cfg := clientConfig()
+	cfg.ServerName, cfg.InsecureSkipVerify = "", true
+	cfg.SessionCache = tlscore.NewLRUSessionCache(0, 0)
+	d := &Dialer{Config: cfg}
+	for i := range 3 {
+		c, err := d.Dial("tcp", l.Addr().String())
+		noError(t, "Dial", err)
+		wantText(t, c, "hello")
+		if resumed := c.(*Conn).ConnectionState().DidResume; resumed != (i > 0) {
+			t.Errorf("connection %d: resumed %v", i, resumed)
+		}
+		c.Close()
+	}
+}
+
 // What is sent first arrives first and once: as early data, or behind the handshake,
 // whatever the server makes of it.
 func TestHandshakeEarly(t *testing.T) {

@@ -197,7 +197,7 @@ func clientCertificate12(m *Machine, msg []byte) (State, error) {
 
 // verifyServer12 verifies the server's chain, when all is there that belongs to it.
 func (m *Machine) verifyServer12() (State, error) {
-	return m.await(StateVerifyChain, m.newVerifyTask(m.conn.PeerCertificates, m.client.rawChain))
+	return m.awaitVerdict(StateVerifyChain, m.conn.PeerCertificates, m.client.rawChain)
 }
 
 // checkLeafSuits judges whether the server's certificate goes with what it chose.

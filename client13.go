@@ -411,7 +411,7 @@ func clientCertificate(m *Machine, msg []byte) (State, error) {
 		return 0, err
 	}
 	c.transcript.Write(msg)
-	return m.await(StateVerifyChain, m.newVerifyTask(chain, raw))
+	return m.awaitVerdict(StateVerifyChain, chain, raw)
 }
 
 // clientChainVerified notes that the server's chain is good.

@@ -218,7 +218,7 @@ func serverPostCertificate(m *Machine, msg []byte) (State, error) {
 		return StateWaitPostFinished, nil
 	}
 	x.chain = chain
-	return m.await(StatePostVerifyChain, m.newVerifyTask(chain, raw))
+	return m.awaitVerdict(StatePostVerifyChain, chain, raw)
 }
 
 // serverPostChainVerified notes that the client's chain is good.

@@ -337,7 +337,7 @@ func serverClientCertificate12(m *Machine, msg []byte) (State, error) {
 		return 0, err
 	}
 	s.note(msg)
-	return m.await(StateVerifyChain, m.newVerifyTask(chain, raw))
+	return m.awaitVerdict(StateVerifyChain, chain, raw)
 }
 
 // serverChainVerified12 notes that the client's chain is good.

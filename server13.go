@@ -620,7 +620,7 @@ func serverClientCertificate(m *Machine, msg []byte) (State, error) {
 	if chain == nil {
 		return StateWaitClientFinished, nil
 	}
-	return m.await(StateVerifyChain, m.newVerifyTask(chain, raw))
+	return m.awaitVerdict(StateVerifyChain, chain, raw)
 }
 
 // serverChainVerified notes that the client's chain is good.

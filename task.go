@@ -214,7 +214,8 @@ func (t *Task) SetSignature(signature []byte) {
 // must not be changed.
 func (t *Task) PeerCertificates() []*x509.Certificate { return t.chain }
 
-// VerifyOptions is how [TaskVerifyChain] would verify it.
+// VerifyOptions is how [TaskVerifyChain] would verify it: with the time of Config.Time, and
+// whether the Config asks for it or not.
 func (t *Task) VerifyOptions() x509.VerifyOptions { return t.options }
 
 // SetVerified answers [TaskVerifyChain]: the chain is good. The chains become those

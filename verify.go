@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"slices"
+	"time"
 
 	"tlscore.example/tlscore/internal/wire"
 )
@@ -40,21 +41,25 @@ func (c *Config) verifyOptions(chain []*x509.Certificate, client bool) (options 
 	return options, verify
 }
 
+// awaitVerdict has the certificate chain of the peer judged, by the time that it is now.
+func (m *Machine) awaitVerdict(s State, chain []*x509.Certificate, raw [][]byte) (State, error) {
+	now, err := m.now()
+	if err != nil {
+		return 0, err
+	}
+	return m.await(s, m.newVerifyTask(chain, raw, now))
+}
+
 // newVerifyTask judges the certificate chain of the peer.
-func (m *Machine) newVerifyTask(chain []*x509.Certificate, raw [][]byte) *Task {
+func (m *Machine) newVerifyTask(chain []*x509.Certificate, raw [][]byte, now time.Time) *Task {
 	cfg, d, ocsp := m.cfg, m.d, m.conn.OCSPResponse
 	t := &Task{kind: TaskVerifyChain, chain: chain}
 	client := m.client != nil
 	options, verify := cfg.verifyOptions(chain, client)
 	t.options = options
+	t.options.CurrentTime = now
 	t.run = func(t *Task) error {
 		if verify {
-			if err := call(ReasonCallbackFailed, func() error {
-				t.options.CurrentTime = cfg.now()
-				return nil
-			}); err != nil {
-				return err
-			}
 			verified, err := verifyChain(verifyParams{t.chain, t.options, d.schemesCert})
 			if err != nil {
 				return err

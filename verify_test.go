@@ -229,3 +229,33 @@ func TestAlertError(t *testing.T) {
 		t.Errorf("a task that fails sends %v", alert)
 	}
 }
+
+// Who answers a TaskVerifyChain by hand has what x509 needs for it, the time of the Config
+// too, in every state of such a task.
+func TestVerifyOptions(t *testing.T) {
+	for name, r := range map[string]*rig{
+		"client":              lifted(newClientRig, TaskVerifyChain)(t).tryBring(StateWaitCertificateVerify),
+		"server":              lifted(newAuthServer, TaskVerifyChain)(t).tryBring(StateWaitClientCertificateVerify),
+		"behind a handshake":  lifted(newPostServer, TaskVerifyChain)(t).ask().tryBring(StateWaitPostCertificateVerify),
+		"client of TLS 1.2":   lifted(newClientRig12, TaskVerifyChain)(t).tryBring(StateWaitServerKeyExchange),
+		"server of TLS 1.2":   lifted(newAuthServer12, TaskVerifyChain)(t).tryBring(StateWaitClientKeyExchange),
+		"nothing is verified": newClientRig(t, func(c *Config) { c.Tasks, c.InsecureSkipVerify = AllTasks&^Tasks(TaskKeyExchange), true }).tryBring(StateWaitCertificateVerify),
+	} {
+		task := r.m.Task()
+		if task == nil || task.Kind() != TaskVerifyChain {
+			t.Fatalf("%s: %v, %v", name, r.m.State(), r.m.Err())
+		}
+		options := task.VerifyOptions()
+		if !options.CurrentTime.Equal(tlstest.Now) {
+			t.Errorf("%s: by the time %v", name, options.CurrentTime)
+		}
+		chains, err := task.PeerCertificates()[0].Verify(options)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		task.SetVerified(chains)
+		if err := r.m.Done(task); err != nil || r.m.State() == StateFailed {
+			t.Errorf("%s: %v, %v", name, err, r.m.Err())
+		}
+	}
+}

@@ -103,8 +103,8 @@ type Event struct {
 	// Data is the application data of EventData. It points into the input that
 	// was given to Step, and lives until the next call that takes input, or
 	// until [Inbound.Keep] or the transport's discard. Write and AppendSealed do
-	// not end its life. That of EventEarlyRejected lives until the next Step, and is
-	// cleared then.
+	// not end its life. That of EventEarlyRejected lives until the next Step, or until
+	// the connection fails or is released before it, and is cleared then.
 	Data []byte
 }
 

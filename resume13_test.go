@@ -706,6 +706,21 @@ func TestPreSharedKeysDropped(t *testing.T) {
 	}
 }
 
+// A session that only the second ClientHello offers is a change that it may not make.
+//
+// "Updating the "pre_shared_key" extension if present"
+// (https://www.rfc-editor.org/rfc/rfc8446#section-4.1.2)
+func TestPreSharedKeysAdded(t *testing.T) {
+	r := newResumedServer(t)
+	late := r.p.PSKs
+	r.p.PSKs = nil
+	wantTickets(r.p)
+	r.bring(StateWaitClientHelloRetry)
+	r.p.Shares, r.p.PSKs = nil, late
+	r.send(r.p.ClientHello())
+	r.wantAlert(ReasonClientHelloChanged, AlertIllegalParameter)
+}
+
 // A binder is bound to all of the ClientHello before it, and to the first one.
 func TestBinderCoversHello(t *testing.T) {
 	r := newResumedServer(t)

@@ -37,6 +37,8 @@ func (c *Config) checkResumption(d *derived) error {
 		}
 	}
 	switch {
+	case c.TicketKeys != nil && c.TicketKeys.set.Load() == nil:
+		return errors.New("TicketKeys has no keys: it comes from one of its constructors")
 	case sources > 1:
 		return errors.New("only one of TicketKeys, SealTicket and SessionStore can be set")
 	case (c.SealTicket == nil) != (c.OpenTicket == nil):

@@ -19,8 +19,11 @@ import (
 func TestResumptionConfigErrors(t *testing.T) {
 	for text, change := range map[string]func(*Config){
 		"only one of TicketKeys": func(c *Config) {
-			c.TicketKeys, c.SessionStore = new(TicketKeys), NewSessionStore(0)
+			c.TicketKeys, _ = NewRandomTicketKeys(time.Hour)
+			c.SessionStore = NewSessionStore(0)
 		},
+		"has no keys":     func(c *Config) { c.TicketKeys = new(TicketKeys) },
+		"TicketKeys has":  func(c *Config) { c.TicketKeys, _ = NewTicketKeys() },
 		"belong together": func(c *Config) { c.SealTicket = sameTicket },
 		"OpenTicket":      func(c *Config) { c.OpenTicket = sameTicket },
 		"TicketCount":     func(c *Config) { c.TicketCount = 17 },

@@ -428,6 +428,10 @@ func checkUnchanged(first, second *wire.ClientHello) error {
 	if second.Has(wire.ExtEarlyData) {
 		return violationf(ReasonClientHelloChanged, "%s", wire.ExtEarlyData)
 	}
+	// "Updating the "pre_shared_key" extension if present", that is.
+	if second.Has(wire.ExtPreSharedKey) && !first.Has(wire.ExtPreSharedKey) {
+		return violationf(ReasonClientHelloChanged, "%s", wire.ExtPreSharedKey)
+	}
 	same := first.LegacyVersion == second.LegacyVersion &&
 		first.Random == second.Random &&
 		bytes.Equal(first.SessionID, second.SessionID) &&

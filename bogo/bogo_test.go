@@ -140,7 +140,6 @@ type runner struct {
 	path, dir string
 	shim      string
 	config    string
-	disabled  *results
 }
 
 func newRunner(t *testing.T) *runner {

@@ -32,7 +32,7 @@ type shimRun struct {
 	stderr   strings.Builder
 }
 
-const shimID = 0x0102030405060708
+const shimID uint64 = 0x0102030405060708
 
 func startShim(t *testing.T, args ...string) *shimRun {
 	t.Helper()
@@ -43,7 +43,7 @@ func startShim(t *testing.T, args ...string) *shimRun {
 	t.Cleanup(func() { listener.Close() })
 	s := &shimRun{T: t, listener: listener, done: make(chan struct{})}
 	port := listener.Addr().(*net.TCPAddr).Port
-	args = append([]string{"-port", strconv.Itoa(port), "-shim-id", strconv.Itoa(shimID)}, args...)
+	args = append([]string{"-port", strconv.Itoa(port), "-shim-id", strconv.FormatUint(shimID, 10)}, args...)
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("stderr: %s", &s.stderr)

@@ -192,17 +192,21 @@ func (c *credential) attach(cfg *Config, ocsp, scts bool) (a attachments, err er
 	return a, err
 }
 
+// maxTimestamps is the longest extension of signed certificate timestamps, so that a
+// ServerHello of TLS 1.2 has room for all its others.
+const maxTimestamps = 1<<16 - 1 - 512
+
 // check refuses what does not fit the extensions of a CertificateEntry, two of
-// them with a type and a length each.
+// them with a type and a length each, or those of a ServerHello of TLS 1.2.
 func (a *attachments) check() error {
-	total := 4 + 4 + len(a.ocsp) + 4 + 2
+	timestamps := 2
 	for _, sct := range a.scts {
 		if len(sct) == 0 {
 			return errors.New("a signed certificate timestamp is empty")
 		}
-		total += 2 + len(sct)
+		timestamps += 2 + len(sct)
 	}
-	if total > 1<<16-1 {
+	if timestamps > maxTimestamps || 4+4+len(a.ocsp)+4+timestamps > 1<<16-1 {
 		return errors.New("the OCSP response and the signed certificate timestamps are too long")
 	}
 	return nil

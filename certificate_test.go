@@ -109,6 +109,8 @@ func TestAttachmentsFit(t *testing.T) {
 		{longest + 1, [][]byte{[]byte("sct")}, false},
 		{10, [][]byte{{}}, false},
 		{10, [][]byte{make([]byte, 1<<16)}, false},
+		{0, [][]byte{make([]byte, maxTimestamps-2-2)}, true},
+		{0, [][]byte{make([]byte, maxTimestamps-2-2+1)}, false},
 	} {
 		cert := localhost()
 		cert.OCSPStaple, cert.SignedCertificateTimestamps = make([]byte, test.ocsp), test.scts

@@ -243,7 +243,7 @@ func (m *Machine) storeSession12() error {
 		return nil
 	}
 	return call(ReasonCallbackFailed, func() error {
-		m.cfg.SessionStore.Put(id, b, now, s.Expires())
+		m.cfg.SessionStore.Put(storedID(s.Version, id), b, now, s.Expires())
 		return nil
 	})
 }

@@ -6,10 +6,12 @@ import (
 	"crypto/x509"
 	"net"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"tlscore.example/tlscore/internal/tlstest"
+	"tlscore.example/tlscore/internal/wire"
 )
 
 // Resumption and client certificates in TLS 1.2, between two machines and with
@@ -37,6 +39,50 @@ func resumable(stateful bool, change ...func(client, server *Config)) (client, s
 			server.SessionStore = NewSessionStore(10)
 		}
 	}}, change...)...)
+}
+
+// The longest timestamps that a certificate can have go into a ServerHello with all that
+// can stand beside them.
+func TestLongTimestamps12(t *testing.T) {
+	clientConfig, serverConfig := resumable(false, func(client, server *Config) {
+		server.Certificates[0].SignedCertificateTimestamps = [][]byte{make([]byte, maxTimestamps-2-2)}
+		server.Certificates[0].OCSPStaple = make([]byte, 100)
+		client.OCSPStapling, client.SignedCertificateTimestamps = true, true
+		client.RecordSizeLimit, server.RecordSizeLimit = 1000, 1000
+		client.NextProtos = []string{strings.Repeat("a", 255)}
+		server.NextProtos = client.NextProtos
+	})
+	client, server := newPair(t, clientConfig, serverConfig)
+	talk(t, client, server, 1<<20)
+	scts := client.ConnectionState().SignedCertificateTimestamps
+	if client.State() != StateConnected || len(scts) != 1 || len(scts[0]) != maxTimestamps-4 {
+		t.Errorf("%v, %v: %d timestamps", client.State(), client.Err(), len(scts))
+	}
+}
+
+// Who has seen a session id of TLS 1.2 cannot have the session taken out of the store by
+// offering it to TLS 1.3 as a ticket.
+func TestSessionIDAsTicket(t *testing.T) {
+	clientConfig, serverConfig := resumable(true, func(_, server *Config) { server.MaxVersion = tls.VersionTLS13 })
+	connect12(t, clientConfig, serverConfig, 1<<20)
+	kept := clientConfig.SessionCache.Take(machineOf(t, false, clientConfig).d.cacheKey)
+	session, err := ParseSession(kept)
+	if err != nil || len(session.SessionID) != storedIDLen {
+		t.Fatalf("%v, %v", session, err)
+	}
+	clientConfig.SessionCache.Put(machineOf(t, false, clientConfig).d.cacheKey, kept)
+
+	thief := serverRigOf(t, serverConfig)
+	thief.p.OnClientHello = func(m *wire.ClientHello) {
+		m.PSKModes = []byte{pskDHE}
+		m.PSKIdentities, m.PSKBinders = []wire.PSKIdentity{{Identity: session.SessionID}}, [][]byte{make([]byte, 32)}
+		m.Extensions = append(m.Extensions, tlstest.Extensions(wire.ExtPSKKeyExchangeModes, wire.ExtPreSharedKey)...)
+	}
+	thief.bring(StateConnected)
+	c, _ := connect12(t, clientConfig, serverConfig, 1<<20)
+	if !c.m.ConnectionState().DidResume {
+		t.Error("the session is gone")
+	}
 }
 
 // newTicketClient12 is a client whose server has announced a ticket.

@@ -350,6 +350,11 @@ func (m *Machine) keepSession(s *Session) (kept bool, err error) {
 // storedIDLen is the length of the tickets of a [SessionStore], and of session ids of TLS 1.2.
 const storedIDLen = 32
 
+// storedID is what such a ticket or session id is to the store. The version is a part of it:
+// a session id of TLS 1.2 goes over the wire in the clear, and whoever has seen one must not
+// have it taken out of the store by offering it as a ticket of TLS 1.3.
+func storedID(version uint16, id []byte) []byte { return append([]byte{byte(version)}, id...) }
+
 // sealTicket returns the ticket for a server's session, or nil when there can be none: it
 // would be too long. The session is wiped.
 func (m *Machine) sealTicket(s *Session, now time.Time) (ticket []byte, err error) {
@@ -388,7 +393,7 @@ func (m *Machine) storeSession(b []byte, now, expires time.Time) (id []byte, err
 		return nil, err
 	}
 	return id, call(ReasonCallbackFailed, func() error {
-		m.cfg.SessionStore.Put(id, b, now, expires)
+		m.cfg.SessionStore.Put(storedID(m.conn.Version, id), b, now, expires)
 		return nil
 	})
 }
@@ -424,9 +429,9 @@ func (c *Config) openTicket(ticket []byte, keys *TicketKeys, version uint16) ([]
 	case c.OpenTicket != nil:
 		return c.OpenTicket(ticket)
 	case c.SessionStore != nil && version == tls.VersionTLS13:
-		return c.SessionStore.Take(ticket, c.now()), nil
+		return c.SessionStore.Take(storedID(version, ticket), c.now()), nil
 	case c.SessionStore != nil:
-		return c.SessionStore.Get(ticket, c.now()), nil
+		return c.SessionStore.Get(storedID(version, ticket), c.now()), nil
 	}
 	session, _ := keys.Open(nil, ticket, c.now())
 	return session, nil

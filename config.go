@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -248,7 +247,7 @@ type Config struct {
 	// KeyLogWriter, if set, is given the secrets of the connections, one line per
 	// secret in the NSS key log format, which Wireshark reads: whoever has them can
 	// read all. It is for debugging. Lines come whole, one Write each, never two at a
-	// time.
+	// time, however many configs share the writer.
 	KeyLogWriter io.Writer
 	// Trace, if set, is told each handshake message and alert that is sent or
 	// received. It is for looking, not for deciding: it must not call the
@@ -289,7 +288,6 @@ type derived struct {
 	// ClientHello.
 	authorities       [][]byte
 	clientAuthorities [][]byte
-	keyLog            sync.Mutex // one line of the key log at a time
 
 	clientID, serverID [32]byte    // Session.ConfigID in each role
 	cacheKey           string      // of a client's SessionCache

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"encoding/hex"
 	"errors"
+	"sync"
 
 	"tlscore.example/tlscore/internal/schedule"
 )
@@ -83,6 +84,10 @@ const (
 // keyLogLineLen is longer than any line of the key log.
 const keyLogLineLen = 200
 
+// keyLog is held while a line is written: configs, their clones above all, may share a
+// writer.
+var keyLog sync.Mutex
+
 // logSecret writes a secret to Config.KeyLogWriter, if there is one.
 func (m *Machine) logSecret(label string, secret []byte) error {
 	if m.cfg.KeyLogWriter == nil {
@@ -95,8 +100,8 @@ func (m *Machine) logSecret(label string, secret []byte) error {
 	line = append(hex.AppendEncode(line, h.clientRandom[:]), ' ')
 	line = append(hex.AppendEncode(line, secret), '\n')
 	return call(ReasonCallbackFailed, func() error {
-		m.d.keyLog.Lock()
-		defer m.d.keyLog.Unlock()
+		keyLog.Lock()
+		defer keyLog.Unlock()
 		_, err := m.cfg.KeyLogWriter.Write(line)
 		return err
 	})

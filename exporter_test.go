@@ -7,7 +7,10 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"tlscore.example/tlscore/internal/tlstest"
 )
@@ -205,6 +208,40 @@ func checkKeyLog(t *testing.T, ours, theirs string) {
 		"CLIENT_TRAFFIC_SECRET_0 SERVER_TRAFFIC_SECRET_0 EXPORTER_SECRET "
 	if labels != want {
 		t.Errorf("the key log has %q", labels)
+	}
+}
+
+// overlapWriter counts the writes that begin while another one goes on.
+type overlapWriter struct{ inside, overlaps atomic.Int32 }
+
+func (w *overlapWriter) Write(b []byte) (int, error) {
+	if w.inside.Add(1) > 1 {
+		w.overlaps.Add(1)
+	}
+	time.Sleep(time.Millisecond)
+	w.inside.Add(-1)
+	return len(b), nil
+}
+
+// Two lines are never written at a time, also by configs that share a writer.
+func TestKeyLogShared(t *testing.T) {
+	log := new(overlapWriter)
+	cfg := testClientConfig()
+	cfg.KeyLogWriter = log
+	var wait sync.WaitGroup
+	for _, cfg := range []*Config{cfg, cfg.Clone()} {
+		m := machineOf(t, false, cfg)
+		wait.Go(func() {
+			for range 20 {
+				if err := m.logSecret(keyLogExporter, make([]byte, 32)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wait.Wait()
+	if n := log.overlaps.Load(); n > 0 {
+		t.Errorf("%d lines were written while another one was", n)
 	}
 }
 

@@ -65,16 +65,16 @@ var clientRules12 = ruleTable{
 	},
 }
 
-// clientServerHello12 takes the choice of a server that speaks TLS 1.2.
-func clientServerHello12(m *Machine, msg []byte, hello *wire.ServerHello) (State, error) {
-	c := m.client
-	// One that was dropped as that of TLS 1.3 came before its time in TLS 1.2.
+// checkBefore12 judges what has come and gone before the server chose TLS 1.2.
+func (m *Machine) checkBefore12(hello *wire.ServerHello) error {
+	// A change_cipher_spec that was dropped as that of TLS 1.3 came before its time in
+	// TLS 1.2.
 	//
 	// "If a TLS implementation receives an unexpected record type, it MUST send
 	// an unexpected_message alert."
 	// https://www.rfc-editor.org/rfc/rfc5246#section-6
 	if m.in.changeCipherSpecs > 0 {
-		return 0, violation(ReasonUnexpectedRecord)
+		return violation(ReasonUnexpectedRecord)
 	}
 	// A client that has sent early data has to fail when the server chooses an older
 	// version, which cannot have understood it.
@@ -83,9 +83,18 @@ func clientServerHello12(m *Machine, msg []byte, hello *wire.ServerHello) (State
 	//	receives a ServerHello with TLS 1.2 or older."
 	//
 	// https://www.rfc-editor.org/rfc/rfc8446#appendix-D.3
-	if c.earlyOpen {
+	if m.client.earlyOpen {
 		m.refuseEarly(nil) // the alert goes out in the clear, which such a server can read
-		return 0, violationf(ReasonUnsupportedVersion, "%s with early data", hello.LegacyVersion)
+		return violationf(ReasonUnsupportedVersion, "%s with early data", hello.LegacyVersion)
+	}
+	return nil
+}
+
+// clientServerHello12 takes the choice of a server that speaks TLS 1.2.
+func clientServerHello12(m *Machine, msg []byte, hello *wire.ServerHello) (State, error) {
+	c := m.client
+	if err := m.checkBefore12(hello); err != nil {
+		return 0, err
 	}
 	resumes := c.resumes12(hello)
 	suite, err := c.checkServerHello12(hello, m.d, resumes)

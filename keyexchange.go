@@ -156,7 +156,8 @@ func (g *group) newScalar(cfg *Config) (*ecdh.PrivateKey, error) {
 	return nil, failure(ReasonKeyGeneration, errScalar)
 }
 
-// keyShare is a client's key for one group.
+// keyShare is a client's key for one group, or that of a TLS 1.2 server, which speaks
+// first.
 type keyShare struct {
 	id     tls.CurveID
 	group  *group
@@ -232,13 +233,13 @@ func encapsulationKey(d decapsulator) []byte {
 	panic("tlscore: unknown KEM")
 }
 
-// shared computes the shared secret from the server's share.
-func (k *keyShare) shared(server []byte) ([]byte, error) {
+// shared computes the shared secret from the peer's share.
+func (k *keyShare) shared(peer []byte) ([]byte, error) {
 	kemLen := 0
 	if k.group.kem != nil {
 		kemLen = k.group.kem.ciphertextLen
 	}
-	point, ciphertext, err := k.group.split(server, kemLen)
+	point, ciphertext, err := k.group.split(peer, kemLen)
 	if err != nil {
 		return nil, err
 	}
@@ -257,14 +258,14 @@ func (k *keyShare) shared(server []byte) ([]byte, error) {
 	return k.group.joinSecrets(secret, kemSecret), nil
 }
 
-// respond is the server's side: it makes a key, and from it and the client's
-// share the server's share and the shared secret.
-func (g *group) respond(cfg *Config, client []byte) (share, secret []byte, err error) {
+// respond is the side that answers, the server in TLS 1.3 and the client in TLS 1.2: it
+// makes a key, and from it and the peer's share its own share and the shared secret.
+func (g *group) respond(cfg *Config, peer []byte) (share, secret []byte, err error) {
 	kemLen := 0
 	if g.kem != nil {
 		kemLen = g.kem.publicLen
 	}
-	point, public, err := g.split(client, kemLen)
+	point, public, err := g.split(peer, kemLen)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -50,7 +50,7 @@ const (
 	defaultEarlyData        = 16 << 10
 
 	// maxWarnings bounds the warnings in a row that are dropped: alerts of level
-	// warning while the version is not known, and user_canceled.
+	// warning in TLS 1.2 and while the version is not known, and user_canceled.
 	maxWarnings = 4
 	// maxKeyUpdates bounds the KeyUpdates in a row without application data.
 	maxKeyUpdates = 32

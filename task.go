@@ -302,8 +302,8 @@ func (m *Machine) Done(t *Task) error {
 
 // The makers of tasks. What they are given is copied, or never changes.
 
-// newSharesTask makes a client's key shares for the groups. X25519 and its hybrid
-// use one key.
+// newSharesTask makes a client's key shares for the groups, or the key of a TLS 1.2
+// server. X25519 and its hybrid use one key.
 func newSharesTask(cfg *Config, groups []tls.CurveID) *Task {
 	return &Task{kind: TaskKeyExchange, run: func(t *Task) (err error) {
 		t.shares, err = newKeyShares(cfg, groups)
@@ -311,20 +311,20 @@ func newSharesTask(cfg *Config, groups []tls.CurveID) *Task {
 	}}
 }
 
-// newAgreeTask computes a client's shared secret from the server's share.
-func newAgreeTask(own *keyShare, server []byte) *Task {
-	server = slices.Clone(server)
+// newAgreeTask computes the shared secret from the peer's share.
+func newAgreeTask(own *keyShare, peer []byte) *Task {
+	peer = slices.Clone(peer)
 	return &Task{kind: TaskKeyExchange, run: func(t *Task) (err error) {
-		t.shared, err = own.shared(server)
+		t.shared, err = own.shared(peer)
 		return err
 	}}
 }
 
-// newRespondTask makes a server's share and the shared secret.
-func newRespondTask(cfg *Config, group tls.CurveID, client []byte) *Task {
-	client = slices.Clone(client)
+// newRespondTask makes our share and the shared secret.
+func newRespondTask(cfg *Config, group tls.CurveID, peer []byte) *Task {
+	peer = slices.Clone(peer)
 	return &Task{kind: TaskKeyExchange, run: func(t *Task) (err error) {
-		t.public, t.shared, err = groupInfo(group).respond(cfg, client)
+		t.public, t.shared, err = groupInfo(group).respond(cfg, peer)
 		return err
 	}}
 }

@@ -444,7 +444,8 @@ func (m *Machine) Release() {
 	m.endReceiving()
 	m.endHandshake()
 	m.wipeExporters()
-	m.hello, m.task = nil, nil
+	m.abandonTask()
+	m.hello = nil
 	m.queued, m.sent = 0, false
 	if m.err == nil {
 		m.err = ErrReleased
@@ -483,7 +484,7 @@ func (m *Machine) fail(err error) {
 		m.conn.HandshakeComplete = false
 	}
 	m.state = StateFailed
-	m.task = nil
+	m.abandonTask()
 	m.queued = 0
 	m.endReceiving()
 	m.endHandshake()

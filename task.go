@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 )
 
 // TaskKind says what a [Task] does.
@@ -77,12 +78,13 @@ func (s TaskSet) Has(k TaskKind) bool { return s&(1<<k) != 0 }
 //
 // A task owns copies of what it needs and never touches the machine, so a machine
 // may fail or be released meanwhile; a task that nobody waits for any more is
-// dropped. The methods of one task are not safe for concurrent use.
+// dropped, and what is secret in its result cleared. The methods of one task are not safe for concurrent use.
 type Task struct {
 	kind TaskKind
 	run  func(*Task) error
 	done bool
 	err  error
+	fate atomic.Uint32 // see abandon
 
 	// What is asked.
 	hello   *tls.ClientHelloInfo
@@ -133,6 +135,7 @@ func (t *Task) Run() {
 		return
 	}
 	t.done = true
+	defer t.settle()
 	defer func() {
 		if r := recover(); r != nil {
 			t.err = failure(ReasonCallbackPanicked, fmt.Errorf("panic: %v", r))
@@ -147,6 +150,7 @@ func (t *Task) answer(kind TaskKind, set func()) {
 		return
 	}
 	t.done = true
+	defer t.settle()
 	if t.kind != kind {
 		t.err = failure(t.failureReason(), ErrTask)
 		return
@@ -247,6 +251,35 @@ func (t *Task) SetEarlyData(accept bool) {
 func (t *Task) wipe() {
 	clear(t.shared)
 	clear(t.session)
+}
+
+// What can become of a task first.
+const (
+	taskSettled   = 1 + iota // it has its result
+	taskAbandoned            // nobody waits for the result
+)
+
+// settle notes that the task has its result, and clears it if nobody waits for it any more.
+func (t *Task) settle() {
+	if !t.fate.CompareAndSwap(0, taskSettled) {
+		t.wipe()
+	}
+}
+
+// abandon notes that nobody waits for the result. The task may run on another goroutine at
+// the time: whichever comes second clears the result.
+func (t *Task) abandon() {
+	if !t.fate.CompareAndSwap(0, taskAbandoned) {
+		t.wipe()
+	}
+}
+
+// abandonTask gives up the task at hand, if there is one.
+func (m *Machine) abandonTask() {
+	if m.task != nil {
+		m.task.abandon()
+		m.task = nil
+	}
 }
 
 // await makes the machine wait for a task, in a state whose rule takes its

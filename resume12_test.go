@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"tlscore.example/tlscore/internal/record"
 	"tlscore.example/tlscore/internal/tlstest"
 	"tlscore.example/tlscore/internal/wire"
 )
@@ -451,4 +452,48 @@ func TestRecordSizeLimit12(t *testing.T) {
 		t.Errorf("%d bytes arrived", len(c.data))
 	}
 	testTalk12(t, c.m, s.m, 1<<20)
+}
+
+// The secrets of a handshake of TLS 1.2 are cleared where they stand, however it ends; what
+// keying material is exported from, when the connection fails or is released.
+func TestSecretsWiped12(t *testing.T) {
+	rigs := map[string]func() *rig{
+		"client":          func() *rig { return newClientRig12(t).bring(StateWaitServerChangeCipherSpec) },
+		"server":          func() *rig { return newServerRig12(t).bring(StateWaitClientChangeCipherSpec) },
+		"resuming client": func() *rig { return newResumedClient12(t).bring(StateWaitServerChangeCipherSpec) },
+		"resuming server": func() *rig { return newResumedServer12(t).bring(StateWaitClientChangeCipherSpec) },
+	}
+	ends := map[string]func(*rig){
+		"complete": func(r *rig) { r.bring(StateConnected) },
+		"rejected": func(r *rig) { r.m.Reject(AlertAccessDenied) },
+		"released": func(r *rig) { r.m.Release() },
+		"lost":     func(r *rig) { r.m.EOF(); r.run() },
+	}
+	for name, start := range rigs {
+		for how, end := range ends {
+			r := start()
+			h := r.m.handshakeState()
+			secrets := map[string][]byte{"master secret": h.tls12.master.Bytes()}
+			if h.resumed != nil {
+				secrets["session"] = h.resumed.Secret
+			}
+			keys := []*record.Protection{h.tls12.ownKey, h.tls12.peerKey}
+			exporter := r.m.conn.exporter
+			end(r)
+			for what, secret := range secrets {
+				if len(secret) == 0 || len(bytes.Trim(secret, "\x00")) > 0 {
+					t.Errorf("%s, %s: the %s is left", name, how, what)
+				}
+			}
+			_, err := exporter.Export("label", nil, 10)
+			if complete := how == "complete"; complete != (err == nil) || complete != (r.m.conn.exporter != nil) {
+				t.Errorf("%s, %s: the exporter says %v", name, how, err)
+			}
+			for _, key := range keys {
+				if key != nil && how != "complete" && key.Remaining() > 0 {
+					t.Errorf("%s, %s: a key is left", name, how)
+				}
+			}
+		}
+	}
 }

@@ -81,12 +81,16 @@ func (c *Config) sessionSettings(server bool) (id [sha256.Size]byte) {
 		}
 		return v
 	}
-	digestText(h, "tlscore session settings 1")
+	digestText(h, "tlscore session settings 2")
 	digestBools(h, server, c.VerifyPeerCertificate != nil, c.VerifyConnection != nil)
 	digestNumbers(h, version(c.MinVersion, tls.VersionTLS12), version(c.MaxVersion, tls.VersionTLS13))
 	digestNumbers(h, uint16(len(c.NextProtos)))
 	for _, proto := range c.NextProtos {
 		digestText(h, proto)
+	}
+	for _, schemes := range [][]tls.SignatureScheme{c.SignatureSchemes, c.SignatureSchemesCert} {
+		digestNumbers(h, uint16(len(schemes)))
+		digestNumbers(h, convert[uint16](schemes)...)
 	}
 	if server {
 		digestNumbers(h, uint16(c.ClientAuth))

@@ -107,6 +107,8 @@ func TestSessionSettings(t *testing.T) {
 		"VerifyPeerCertificate": {func(c *Config) {
 			c.VerifyPeerCertificate = func([][]byte, [][]*x509.Certificate) error { return nil }
 		}, true, true},
+		"schemes":                   {func(c *Config) { c.SignatureSchemes = []tls.SignatureScheme{tls.Ed25519} }, true, true},
+		"schemes of chains":         {func(c *Config) { c.SignatureSchemesCert = []tls.SignatureScheme{tls.Ed25519} }, true, true},
 		"MaxVersion by its default": {func(c *Config) { c.MaxVersion = tls.VersionTLS13 }, false, false},
 		"suites":                    {func(c *Config) { c.CipherSuites = []uint16{tls.TLS_AES_128_GCM_SHA256} }, false, false},
 		"limits":                    {func(c *Config) { c.Limits.Output = 1 << 20 }, false, false},

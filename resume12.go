@@ -248,6 +248,23 @@ func (m *Machine) storeSession12() error {
 	})
 }
 
+// announcesTicket12 reports whether the client is to get a ticket. A server that keeps
+// the sessions itself gives out ids instead. A session that is resumed keeps the ticket
+// that it has until half of its life is over, since a client may take a new ticket for
+// the end of the old one, and with it lose the session that it knows.
+func (m *Machine) announcesTicket12() (bool, error) {
+	s := m.server
+	if !m.hello.Has(wire.ExtSessionTicket) || m.cfg.SessionStore != nil || m.cfg.SessionTicketsDisabled || !s.tls12.extended {
+		return false, nil
+	}
+	if s.resumed == nil {
+		return true, nil
+	}
+	now, err := m.now()
+	age := now.Sub(s.resumed.CreatedAt)
+	return age >= time.Duration(s.resumed.Lifetime)*time.Second/2, err
+}
+
 // sendTicket12 sends the ticket that ServerHello has announced, if it has; an empty one
 // when there can be none after all. RFC 5077, Section 3.3.
 func (m *Machine) sendTicket12() error {

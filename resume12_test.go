@@ -157,13 +157,18 @@ func walkPairs12(t *testing.T, edges map[edge]bool) {
 	}
 	for _, stateful := range []bool{false, true} {
 		for _, authenticates := range []bool{false, true} {
+			now := tlstest.Now
 			clientConfig, serverConfig := resumable(stateful, func(client, server *Config) {
+				client.Time = func() time.Time { return now }
+				server.Time = client.Time
 				server.ClientAuth = tls.RequestClientCert
 				if authenticates {
 					withCertificate(client)
 				}
 			})
 			meet(clientConfig, serverConfig)
+			meet(clientConfig, serverConfig)
+			now = now.Add(100 * time.Hour) // the ticket is renewed
 			meet(clientConfig, serverConfig)
 			_, stranger := resumable(stateful)
 			meet(clientConfig, stranger)
@@ -175,10 +180,13 @@ func walkPairs12(t *testing.T, edges map[edge]bool) {
 func TestPaths12(t *testing.T) {
 	newTicketClient12(t).wantConnected()
 	newAuthServer12(t).wantConnected()
-	r := newResumedServer12(t)
-	r.wantConnected()
-	if !r.m.ConnectionState().DidResume || !r.p.Resumed || len(r.p.Sessions) != 1 {
-		t.Errorf("resumed %v and %v, %d tickets", r.m.ConnectionState().DidResume, r.p.Resumed, len(r.p.Sessions))
+	// A ticket is renewed when half of its life is over.
+	for age, tickets := range map[time.Duration]int{0: 0, 83 * time.Hour: 0, 84 * time.Hour: 1} {
+		r := newResumedServer12(t, func(c *Config) { c.Time = func() time.Time { return tlstest.Now.Add(age) } })
+		r.wantConnected()
+		if !r.m.ConnectionState().DidResume || !r.p.Resumed || len(r.p.Sessions) != tickets {
+			t.Errorf("after %v: resumed %v and %v, %d tickets", age, r.m.ConnectionState().DidResume, r.p.Resumed, len(r.p.Sessions))
+		}
 	}
 }
 
@@ -197,7 +205,7 @@ func TestResume12(t *testing.T) {
 				c, s := connect12(t, clientConfig, serverConfig, size)
 				resumed := i > 0
 				want := []EventKind{EventWritable, EventHandshakeDone, EventSessionTicket}
-				if stateful && resumed {
+				if resumed {
 					want = want[:2] // the session is the same
 				}
 				if !slices.Equal(c.events, want) || !slices.Equal(s.events, want[:2]) {

@@ -235,8 +235,10 @@ func (m *Machine) sendServerHello12(with *attachments) error {
 		copy(hello.Random[24:], downgradeTLS12)
 	}
 	s.tls12.serverRandom = hello.Random
-	// A server that keeps the sessions itself gives out ids.
-	s.announced = m.hello.Has(wire.ExtSessionTicket) && m.cfg.SessionStore == nil && !m.cfg.SessionTicketsDisabled && s.tls12.extended
+	var err error
+	if s.announced, err = m.announcesTicket12(); err != nil {
+		return err
+	}
 	for _, x := range []struct {
 		t       wire.ExtensionType
 		present bool

@@ -7,10 +7,13 @@ import (
 	"crypto/tls"
 	"io"
 	"net"
+	"runtime"
 	"testing"
 	"unsafe"
+	"weak"
 
 	"tlscore.example/tlscore/internal/tlstest"
+	"tlscore.example/tlscore/internal/wire"
 )
 
 // The machine is a shell: what it needs at times hangs off pointers.
@@ -287,4 +290,55 @@ func BenchmarkHandshake(b *testing.B) {
 			}
 		}
 	})
+}
+
+// A ClientHello is gone when the server has answered it, however long the client then takes:
+// nothing that is kept of it holds on to its memory.
+func TestClientHelloIsLetGo(t *testing.T) {
+	everything := func(hello *wire.ClientHello) {
+		hello.PSKModes, hello.SessionID = []byte{pskDHE}, bytes.Repeat([]byte{9}, 32)
+		hello.TicketRequest = wire.TicketRequest{NewSessionCount: 1}
+		hello.ALPN = [][]byte{[]byte("h2")}
+		hello.Extensions = append(hello.Extensions, tlstest.Extensions(wire.ExtPSKKeyExchangeModes, wire.ExtTicketRequest, wire.ExtALPN)...)
+	}
+	for name, server := range map[string]func(*testing.T) *rig{
+		"TLS 1.3": func(t *testing.T) *rig {
+			r := newServerRig(t, func(c *Config) { c.NextProtos = []string{"h2"} })
+			r.p.OnClientHello = everything
+			return r
+		},
+		"TLS 1.3, resumed":         func(t *testing.T) *rig { return newResumedServer(t) },
+		"TLS 1.3, with early data": func(t *testing.T) *rig { return newEarlyServer(t) },
+		"TLS 1.3, as an acceptor":  func(t *testing.T) *rig { return newAcceptorRig(t) },
+		"TLS 1.2":                  func(t *testing.T) *rig { return newServerRig12(t) },
+		"TLS 1.2, resumed":         func(t *testing.T) *rig { return newResumedServer12(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := server(t)
+			r.p.Send(r.p.ClientHello())
+			hello, in := weak.Make(r.m.hello), r.p.Take()
+			records := func() weak.Pointer[byte] {
+				held := r.m.hello
+				ev, n := r.m.Step(in)
+				if n != len(in) {
+					t.Fatal(ev, n)
+				}
+				return weak.Make(&held.records[0])
+			}()
+			if r.m.State() == StateWaitAccept {
+				if err := r.m.Accept(testServerConfig()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if r.m.hello != nil {
+				t.Fatal("not answered: ", r.m.State())
+			}
+			runtime.GC()
+			runtime.GC()
+			if hello.Value() != nil || records.Value() != nil {
+				t.Errorf("in state %v there is still the hello: %v, its records: %v", r.m.State(), hello.Value() != nil, records.Value() != nil)
+			}
+			runtime.KeepAlive(r)
+		})
+	}
 }

@@ -202,7 +202,7 @@ func (m *Machine) resumeServer12() (State, error) {
 	// connection using the specified session state, the server will respond with
 	// the same value as was supplied by the client."
 	// https://www.rfc-editor.org/rfc/rfc5246#section-7.4.1.3
-	s.tls12.sessionID = m.hello.SessionID
+	s.tls12.sessionID = bytes.Clone(m.hello.SessionID)
 	if err := m.sendServerHello12(new(attachments)); err != nil {
 		return 0, err
 	}

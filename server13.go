@@ -84,11 +84,12 @@ func serverHello13(m *Machine) (State, error) {
 	s.hashHello(m.hello.message, hello)
 	s.resumption = !m.cfg.SessionTicketsDisabled && bytes.IndexByte(hello.PSKModes, pskDHE) >= 0
 	if hello.Has(wire.ExtTicketRequest) {
-		s.ticketRequest = &hello.TicketRequest
+		request := hello.TicketRequest
+		s.ticketRequest = &request
 	}
 	// A client asks for middlebox compatibility mode by its session id: a
 	// change_cipher_spec follows our first message. RFC 8446, Appendix D.4.
-	s.sessionID = hello.SessionID
+	s.sessionID = bytes.Clone(hello.SessionID)
 	m.out.owe(len(s.sessionID) > 0)
 	m.in.skipEarly = hello.Has(wire.ExtEarlyData)
 	s.postAuth = hello.Has(wire.ExtPostHandshakeAuth)
@@ -530,7 +531,8 @@ func (m *Machine) endServerFlight() (State, error) {
 	if err := m.startExporting(main, &s.peerSecret, &own, hash); err != nil {
 		return 0, err
 	}
-	m.hello = nil
+	// However long the client takes from here on, nothing is held of what it has offered.
+	m.hello, s.offered, s.share = nil, nil, nil
 	switch {
 	case m.conn.earlyAccepted:
 		return StateWaitEndOfEarlyData, nil

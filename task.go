@@ -141,8 +141,12 @@ func (t *Task) Run() {
 			t.err = failure(ReasonCallbackPanicked, fmt.Errorf("panic: %v", r))
 		}
 	}()
+	t.err = failure(ReasonCallbackPanicked, errNoReturn) // unless it returns
 	t.err = t.run(t)
 }
+
+// errNoReturn is what a task fails with when a callback ends its goroutine.
+var errNoReturn = errors.New("a callback has not returned")
 
 // answer notes an answer by hand. The first answer counts.
 func (t *Task) answer(kind TaskKind, set func()) {
@@ -325,7 +329,7 @@ func (m *Machine) Done(t *Task) error {
 	if t == nil || t != m.task || !m.state.task() {
 		return ErrNotWaiting
 	}
-	if !t.done {
+	if t.fate.Load() != taskSettled {
 		return ErrTask
 	}
 	m.unpush(EventTask) // nobody has asked Step about it

@@ -2,9 +2,61 @@ package tlscore
 
 import (
 	"bytes"
+	"crypto/x509"
+	"errors"
+	"runtime"
 	"sync"
 	"testing"
+
+	"tlscore.example/tlscore/internal/tlstest"
 )
+
+// verifying returns a client that waits for the verification of a chain that nobody should
+// trust, with a callback in it.
+func verifying(t *testing.T, callback func() error) (*rig, *Task) {
+	t.Helper()
+	r := newClientRig(t, func(c *Config) {
+		c.Tasks, c.InsecureSkipVerify = Tasks(TaskVerifyChain), true
+		c.VerifyPeerCertificate = func([][]byte, [][]*x509.Certificate) error { return callback() }
+	})
+	r.p.Certificate = tlstest.Certificate(tlstest.Leaf{UnknownCA: true})
+	r.tryBring(StateWaitCertificateVerify)
+	if r.m.Task() == nil {
+		t.Fatal(r.m.State(), r.m.Err())
+	}
+	return r, r.m.Task()
+}
+
+// A task that runs still has no result, and is not taken for one that has succeeded.
+func TestTaskHandedBackWhileItRuns(t *testing.T) {
+	begun, judged := make(chan bool), make(chan error)
+	r, task := verifying(t, func() error { begun <- true; return <-judged })
+	var running sync.WaitGroup
+	running.Go(task.Run)
+	<-begun
+	if err := r.m.Done(task); err != ErrTask {
+		t.Errorf("Done: %v", err)
+	}
+	r.wantState(StateVerifyChain)
+	judged <- errors.New("not trusted")
+	running.Wait()
+	if err := r.m.Done(task); err != nil {
+		t.Errorf("Done: %v", err)
+	}
+	r.wantAlert(ReasonVerificationRejected, AlertBadCertificate)
+}
+
+// A callback that ends its goroutine has not returned, and so has not agreed.
+func TestTaskGoexit(t *testing.T) {
+	r, task := verifying(t, func() error { runtime.Goexit(); return nil })
+	var running sync.WaitGroup
+	running.Go(task.Run)
+	running.Wait()
+	if err := r.m.Done(task); err != nil {
+		t.Errorf("Done: %v", err)
+	}
+	r.wantAlert(ReasonCallbackPanicked, AlertInternalError)
+}
 
 // A task whose machine has failed or was released keeps no secret: whether that comes before its
 // result, behind it, or while it runs elsewhere.

@@ -321,7 +321,7 @@ func (m *Machine) Task() *Task { return m.task }
 // answer. When it returns, what follows is in the output: the flight, or the alert if
 // the connection has failed; State tells. An error is misuse and changes nothing:
 // [ErrNotWaiting] when the task is not the one that is awaited, [ErrTask] when it
-// has no answer yet.
+// has no answer yet, or still runs.
 func (m *Machine) Done(t *Task) error {
 	if err := m.answerable(); err != nil {
 		return err

@@ -96,26 +96,6 @@ func (c *clientHandshake) checkServerHello(hello *wire.ServerHello, d *derived) 
 	return suite, c.checkSolicited(hello.Extensions)
 }
 
-// checkSolicited refuses extensions that we did not ask for.
-//
-//	"Implementations MUST NOT send extension responses if the remote endpoint
-//	did not send the corresponding extension requests, with the exception of
-//	the "cookie" extension in the HelloRetryRequest. Upon receiving such an
-//	extension, an endpoint MUST abort the handshake with an
-//	"unsupported_extension" alert."
-//
-// https://www.rfc-editor.org/rfc/rfc8446#section-4.2
-func (c *clientHandshake) checkSolicited(list []wire.Extension) error {
-	for i := range list {
-		// "Clients MUST reject GREASE values when negotiated by the server."
-		// https://www.rfc-editor.org/rfc/rfc8701#section-3.1
-		if t := list[i].Type; t != wire.ExtCookie && !c.hello.Has(t) || wire.IsGREASE(uint16(t)) {
-			return violationf(ReasonUnsolicitedExtension, "%s", t)
-		}
-	}
-	return nil
-}
-
 // clientHelloRetryRequest takes the server's wish for a second ClientHello.
 func clientHelloRetryRequest(m *Machine, msg []byte) (State, error) {
 	c := m.client
@@ -162,31 +142,6 @@ func clientHelloRetryRequest(m *Machine, msg []byte) (State, error) {
 	return m.await(StateMakeKeyShare, newSharesTask(m.cfg, []tls.CurveID{c.retry.group}))
 }
 
-// clientRetryShares puts the key share that the server wants into the ClientHello.
-func clientRetryShares(m *Machine, _ []byte) (State, error) {
-	t, err := m.result()
-	if err != nil {
-		return 0, err
-	}
-	m.client.setShares(t.shares)
-	return m.sendSecondHello()
-}
-
-// sendSecondHello sends the ClientHello that answers a HelloRetryRequest.
-func (m *Machine) sendSecondHello() (State, error) {
-	c := m.client
-	if err := m.bind(); err != nil {
-		return 0, err
-	}
-	// A cookie may be so long that no ClientHello can hold it.
-	if _, ok := c.hello.TryAppend(nil); !ok {
-		return 0, violationf(ReasonMessageTooLarge, "%s of %d bytes", wire.ExtCookie, len(c.hello.Cookie))
-	}
-	m.out.sendOwedCompatCCS()
-	m.emit(&c.hello)
-	return StateWaitServerHelloRetry, nil
-}
-
 // checkRetry judges what only a HelloRetryRequest has.
 func (c *clientHandshake) checkRetry(retry *wire.ServerHello, d *derived) error {
 	if !retry.Has(wire.ExtKeyShare) {
@@ -213,6 +168,31 @@ func (c *clientHandshake) checkRetry(retry *wire.ServerHello, d *derived) error 
 		return violationf(ReasonUselessHelloRetryRequest, "%s has a share already", retry.SelectedGroup)
 	}
 	return nil
+}
+
+// clientRetryShares puts the key share that the server wants into the ClientHello.
+func clientRetryShares(m *Machine, _ []byte) (State, error) {
+	t, err := m.result()
+	if err != nil {
+		return 0, err
+	}
+	m.client.setShares(t.shares)
+	return m.sendSecondHello()
+}
+
+// sendSecondHello sends the ClientHello that answers a HelloRetryRequest.
+func (m *Machine) sendSecondHello() (State, error) {
+	c := m.client
+	if err := m.bind(); err != nil {
+		return 0, err
+	}
+	// A cookie may be so long that no ClientHello can hold it.
+	if _, ok := c.hello.TryAppend(nil); !ok {
+		return 0, violationf(ReasonMessageTooLarge, "%s of %d bytes", wire.ExtCookie, len(c.hello.Cookie))
+	}
+	m.out.sendOwedCompatCCS()
+	m.emit(&c.hello)
+	return StateWaitServerHelloRetry, nil
 }
 
 // startTranscript begins the transcript with the first ClientHello, now that the
@@ -252,30 +232,6 @@ func clientServerHello13(m *Machine, msg []byte, hello *wire.ServerHello) (State
 	return m.await(StateAgreeKey, newAgreeTask(share, hello.KeyShare.Data))
 }
 
-// clientKeyAgreed changes to handshake keys.
-func clientKeyAgreed(m *Machine, _ []byte) (State, error) {
-	c := m.client
-	t, err := m.result()
-	if err != nil {
-		return 0, err
-	}
-	defer clear(t.shared)
-	c.deriveHandshakeSecrets(t.shared)
-	if err := m.logHandshakeSecrets(); err != nil {
-		return 0, err
-	}
-	if err := m.in.install(c.suite, &c.serverSecret); err != nil {
-		return 0, err
-	}
-	if !c.earlyOpen {
-		if err := m.changeSendingKey(c.suite, &c.clientSecret); err != nil {
-			return 0, err
-		}
-	}
-	c.shares = nil
-	return StateWaitEncryptedExtensions, nil
-}
-
 // chosenShare returns our key for the group that the server chose, after the
 // checks against the HelloRetryRequest.
 func (c *clientHandshake) chosenShare(hello *wire.ServerHello, suite *cipherSuite) (*keyShare, error) {
@@ -303,15 +259,28 @@ func (c *clientHandshake) chosenShare(hello *wire.ServerHello, suite *cipherSuit
 	return share, nil
 }
 
-// deriveHandshakeSecrets runs the key schedule up to the handshake traffic
-// secrets; the transcript ends with ServerHello. RFC 8446, Section 7.1.
-func (h *handshake) deriveHandshakeSecrets(shared []byte) {
-	early := schedule.NewEarlySecret(h.suite.hash, h.psk())
-	h.secret = early.Handshake(shared)
-	early.Wipe()
-	hash := h.hash()
-	h.clientSecret = h.secret.ClientTraffic(hash)
-	h.serverSecret = h.secret.ServerTraffic(hash)
+// clientKeyAgreed changes to handshake keys.
+func clientKeyAgreed(m *Machine, _ []byte) (State, error) {
+	c := m.client
+	t, err := m.result()
+	if err != nil {
+		return 0, err
+	}
+	defer clear(t.shared)
+	c.deriveHandshakeSecrets(t.shared)
+	if err := m.logHandshakeSecrets(); err != nil {
+		return 0, err
+	}
+	if err := m.in.install(c.suite, &c.serverSecret); err != nil {
+		return 0, err
+	}
+	if !c.earlyOpen {
+		if err := m.changeSendingKey(c.suite, &c.clientSecret); err != nil {
+			return 0, err
+		}
+	}
+	c.shares = nil
+	return StateWaitEncryptedExtensions, nil
 }
 
 // clientEncryptedExtensions takes the server's answers.
@@ -343,18 +312,6 @@ func clientEncryptedExtensions(m *Machine, msg []byte) (State, error) {
 		return StateWaitServerFinished, nil
 	}
 	return StateWaitCertificateOrRequest, nil
-}
-
-// takeProtocol takes the application protocol that the server chose, if it did.
-func (m *Machine) takeProtocol(chosen bool, protocol []byte) error {
-	if chosen {
-		if !slices.Contains(m.cfg.NextProtos, string(protocol)) {
-			return violationf(ReasonApplicationProtocolNotOffered, "%q", protocol)
-		}
-		m.conn.NegotiatedProtocol = string(protocol)
-	}
-	m.conn.NegotiatedProtocolIsMutual = true
-	return nil
 }
 
 // clientCertificateRequest notes what certificate the server wants.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"slices"
 
 	"tlscore.example/tlscore/internal/wire"
 )
@@ -221,4 +222,51 @@ func (m *Machine) clientChain(msg, context []byte) (chain []*x509.Certificate, r
 		return nil, nil, err
 	}
 	return chain, raw, checkLeaf(tls.VersionTLS13, chain[0])
+}
+
+// clientRequest12 is what a CertificateRequest of TLS 1.2 asks a client for. It
+// holds nothing of the message.
+//
+//	"The end-entity certificate provided by the client MUST contain a key that
+//	is compatible with certificate_types. If the key is a signature key, it MUST
+//	be usable with some hash/signature algorithm pair in
+//	supported_signature_algorithms."
+//
+// https://www.rfc-editor.org/rfc/rfc5246#section-7.4.4
+func (d *derived) clientRequest12(req *wire.CertificateRequest12) *credentialRequest {
+	q := &credentialRequest{
+		version:            tls.VersionTLS12,
+		schemes:            commonSchemes(d.schemes, req.SignatureAlgorithms),
+		theirs:             slices.Clone(req.SignatureAlgorithms),
+		schemesCert:        slices.Clone(req.SignatureAlgorithms),
+		authorities:        cloneNames(req.CertificateAuthorities),
+		authoritiesRequire: true,
+		ecdsa:              slices.Contains(req.CertificateTypes, wire.CertTypeECDSASign),
+		rsa:                slices.Contains(req.CertificateTypes, wire.CertTypeRSASign),
+	}
+	for _, id := range req.SignatureAlgorithms {
+		if s := schemeInfo(tls.SignatureScheme(id)); s != nil && (s.key == x509.RSA && q.rsa || s.key != x509.RSA && q.ecdsa) {
+			q.offered = append(q.offered, s.id)
+		}
+	}
+	return q
+}
+
+// info is the form of a client's request that the callbacks of crypto/tls know.
+func (q *credentialRequest) info() *tls.CertificateRequestInfo {
+	return &tls.CertificateRequestInfo{
+		AcceptableCAs:    cloneNames(q.authorities),
+		SignatureSchemes: slices.Clone(q.offered),
+		Version:          q.version,
+	}
+}
+
+// certificateRequest12 asks a client for a certificate. RFC 5246, Section 7.4.4;
+// RFC 8422, Section 5.5.
+func (d *derived) certificateRequest12() *wire.CertificateRequest12 {
+	return &wire.CertificateRequest12{
+		CertificateTypes:       []wire.ClientCertificateType{wire.CertTypeECDSASign, wire.CertTypeRSASign},
+		SignatureAlgorithms:    convert[wire.SignatureScheme](d.algorithms),
+		CertificateAuthorities: d.authorities,
+	}
 }

@@ -1,6 +1,7 @@
 package tlscore
 
 import (
+	"bytes"
 	"crypto/tls"
 	"slices"
 
@@ -188,4 +189,11 @@ func texts(list [][]byte) []string {
 		out[i] = string(b)
 	}
 	return out
+}
+
+func cloneNames(list [][]byte) (names [][]byte) {
+	for _, name := range list {
+		names = append(names, bytes.Clone(name))
+	}
+	return names
 }

@@ -8,6 +8,9 @@ import (
 	"tlscore.example/tlscore/internal/wire"
 )
 
+// The client until the server has chosen a version, and what its handlers in both
+// versions have in common. RFC 8446, Sections 4.1.2 and 4.2.
+
 // clientHelloRules is the client as a table until the server has chosen a version.
 var clientHelloRules = ruleTable{
 	StateClientStart: {
@@ -103,6 +106,23 @@ func clientSharesMade(m *Machine, _ []byte) (State, error) {
 	}
 	m.flushAnd(func(s *sender) { s.version = recordVersion })
 	return StateWaitServerHello, nil
+}
+
+// clientServerHello takes the server's choice of a version, and of the rest by the
+// rules of that version.
+func clientServerHello(m *Machine, msg []byte) (State, error) {
+	var hello wire.ServerHello
+	if err := hello.Parse(msg[wire.HeaderLen:]); err != nil {
+		return 0, malformed(err)
+	}
+	version, err := m.client.serverVersion(&hello, m.d)
+	if err != nil {
+		return 0, err
+	}
+	if version == tls.VersionTLS12 {
+		return clientServerHello12(m, msg, &hello)
+	}
+	return clientServerHello13(m, msg, &hello)
 }
 
 // newHello fills in the ClientHello.
@@ -202,5 +222,37 @@ func (c *clientHandshake) share(id tls.CurveID) *keyShare {
 			return k
 		}
 	}
+	return nil
+}
+
+// checkSolicited refuses extensions that we did not ask for.
+//
+//	"Implementations MUST NOT send extension responses if the remote endpoint
+//	did not send the corresponding extension requests, with the exception of
+//	the "cookie" extension in the HelloRetryRequest. Upon receiving such an
+//	extension, an endpoint MUST abort the handshake with an
+//	"unsupported_extension" alert."
+//
+// https://www.rfc-editor.org/rfc/rfc8446#section-4.2
+func (c *clientHandshake) checkSolicited(list []wire.Extension) error {
+	for i := range list {
+		// "Clients MUST reject GREASE values when negotiated by the server."
+		// https://www.rfc-editor.org/rfc/rfc8701#section-3.1
+		if t := list[i].Type; t != wire.ExtCookie && !c.hello.Has(t) || wire.IsGREASE(uint16(t)) {
+			return violationf(ReasonUnsolicitedExtension, "%s", t)
+		}
+	}
+	return nil
+}
+
+// takeProtocol takes the application protocol that the server chose, if it did.
+func (m *Machine) takeProtocol(chosen bool, protocol []byte) error {
+	if chosen {
+		if !slices.Contains(m.cfg.NextProtos, string(protocol)) {
+			return violationf(ReasonApplicationProtocolNotOffered, "%q", protocol)
+		}
+		m.conn.NegotiatedProtocol = string(protocol)
+	}
+	m.conn.NegotiatedProtocolIsMutual = true
 	return nil
 }

@@ -3,6 +3,8 @@ package tlscore
 import (
 	"errors"
 	"fmt"
+
+	"tlscore.example/tlscore/internal/wire"
 )
 
 // A failed connection has one error, of one of three types, which say whose
@@ -204,4 +206,29 @@ func failure(r Reason, cause error) error {
 		alert = chosen.Alert
 	}
 	return &LocalError{Reason: r, Alert: alert, Err: cause}
+}
+
+// malformed says which rule a message broke that the codec refused.
+func malformed(err error) error {
+	var e *wire.Error
+	if !errors.As(err, &e) {
+		return violationf(ReasonMalformedMessage, "%v", err)
+	}
+	detail := e.Message.String()
+	if e.HasExtension {
+		detail += ", " + e.Extension.String()
+	}
+	if e.Field != "" {
+		detail += ", " + e.Field
+	}
+	reason := ReasonMalformedMessage
+	switch e.Kind {
+	case wire.DuplicateExtension:
+		reason = ReasonDuplicateExtension
+	case wire.MisplacedExtension:
+		reason = ReasonMisplacedExtension
+	case wire.Inconsistent:
+		reason = ReasonBadPreSharedKey
+	}
+	return violationf(reason, "%s", detail)
 }

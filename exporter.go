@@ -7,6 +7,8 @@ import (
 	"tlscore.example/tlscore/internal/schedule"
 )
 
+// Keying material for the application. RFC 8446, Section 7.5; RFC 5705.
+
 // exporter gives out keying material. RFC 8446, Section 7.5; RFC 5705.
 type exporter interface {
 	Export(label string, context []byte, n int) ([]byte, error)

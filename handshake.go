@@ -2,15 +2,15 @@ package tlscore
 
 import (
 	"crypto/hmac"
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
-	"slices"
+	"time"
 
 	"tlscore.example/tlscore/internal/schedule"
 	"tlscore.example/tlscore/internal/wire"
 )
+
+// What the handlers of both roles work with: the state of the handshake, the messages
+// that they emit, and the keys of TLS 1.3. RFC 8446, Sections 4.4 and 7.
 
 // handshake is what both roles keep until the handshake is over.
 type handshake struct {
@@ -103,6 +103,17 @@ func (m *Machine) flushAnd(then func(*sender)) (done bool) {
 	return done
 }
 
+// deriveHandshakeSecrets runs the key schedule up to the handshake traffic
+// secrets; the transcript ends with ServerHello. RFC 8446, Section 7.1.
+func (h *handshake) deriveHandshakeSecrets(shared []byte) {
+	early := schedule.NewEarlySecret(h.suite.hash, h.psk())
+	h.secret = early.Handshake(shared)
+	early.Wipe()
+	hash := h.hash()
+	h.clientSecret = h.secret.ClientTraffic(hash)
+	h.serverSecret = h.secret.ServerTraffic(hash)
+}
+
 // changeSendingKey flushes, then makes what follows be sealed with keys derived
 // from secret.
 func (m *Machine) changeSendingKey(suite *cipherSuite, secret *schedule.TrafficSecret) error {
@@ -178,31 +189,6 @@ func (m *Machine) endHandshake() {
 	m.client, m.server = nil, nil
 }
 
-// malformed says which rule a message broke that the codec refused.
-func malformed(err error) error {
-	var e *wire.Error
-	if !errors.As(err, &e) {
-		return violationf(ReasonMalformedMessage, "%v", err)
-	}
-	detail := e.Message.String()
-	if e.HasExtension {
-		detail += ", " + e.Extension.String()
-	}
-	if e.Field != "" {
-		detail += ", " + e.Field
-	}
-	reason := ReasonMalformedMessage
-	switch e.Kind {
-	case wire.DuplicateExtension:
-		reason = ReasonDuplicateExtension
-	case wire.MisplacedExtension:
-		reason = ReasonMisplacedExtension
-	case wire.Inconsistent:
-		reason = ReasonBadPreSharedKey
-	}
-	return violationf(reason, "%s", detail)
-}
-
 // call runs a callback of the application and makes a failure of its error, with
 // the reason given, and of its panic.
 func call(reason Reason, callback func() error) (err error) {
@@ -217,28 +203,11 @@ func call(reason Reason, callback func() error) (err error) {
 	return nil
 }
 
-// keepStaples keeps what the server has said about its certificate.
-func (m *Machine) keepStaples(ocsp []byte, scts [][]byte) {
-	m.conn.OCSPResponse = slices.Clone(ocsp)
-	for _, sct := range scts {
-		m.conn.SignedCertificateTimestamps = append(m.conn.SignedCertificateTimestamps, slices.Clone(sct))
-	}
-}
-
-// verifyConnection asks the application whether it wants this connection.
-func (m *Machine) verifyConnection() error {
-	verify := m.cfg.VerifyConnection
-	if verify == nil {
+// now returns the time, or the failure that a panic of Config.Time is.
+func (m *Machine) now() (now time.Time, err error) {
+	err = call(ReasonCallbackFailed, func() error {
+		now = m.cfg.now()
 		return nil
-	}
-	return call(ReasonVerificationRejected, func() error { return verify(m.conn.ConnectionState) })
-}
-
-// verifySignature checks the peer's CertificateVerify against the transcript.
-func (m *Machine) verifySignature(msg []byte, leaf *x509.Certificate, context string, transcript []byte) error {
-	var verify wire.CertificateVerify
-	if err := verify.Parse(msg[wire.HeaderLen:]); err != nil {
-		return malformed(err)
-	}
-	return m.d.checkSignature(tls.VersionTLS13, leaf, verify.Algorithm, signedContent(context, transcript), verify.Signature)
+	})
+	return now, err
 }

@@ -9,6 +9,9 @@ import (
 	"tlscore.example/tlscore/internal/wire"
 )
 
+// What the handlers of both roles in TLS 1.2 work with besides. RFC 5246, Sections 6.3
+// and 7.4.9; RFC 7627.
+
 // handshake12 is what both roles keep besides of a handshake of TLS 1.2.
 type handshake12 struct {
 	group        tls.CurveID

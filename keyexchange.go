@@ -8,6 +8,9 @@ import (
 	"slices"
 )
 
+// The groups of the key exchange, and what both ends do with them. RFC 8446, Sections
+// 4.2.7, 4.2.8 and 7.4; RFC 8422, Section 5.10.
+
 // MLKEM1024 is the group of ML-KEM-1024 alone, without a curve beside it
 // (draft-ietf-tls-mlkem). It is not among the default groups.
 const MLKEM1024 tls.CurveID = 0x0202

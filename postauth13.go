@@ -7,6 +7,8 @@ import (
 	"tlscore.example/tlscore/internal/wire"
 )
 
+// The authentication of a client after the handshake. RFC 8446, Section 4.6.2.
+
 // postAuth is what the authentication of a client after the handshake needs. It is
 // kept when the client has offered it, and then for as long as the connection
 // receives. RFC 8446, Section 4.6.2.

@@ -300,16 +300,6 @@ func serverSigned12(m *Machine, _ []byte) (State, error) {
 	return StateWaitClientKeyExchange, nil
 }
 
-// certificateRequest12 asks a client for a certificate. RFC 5246, Section 7.4.4;
-// RFC 8422, Section 5.5.
-func (d *derived) certificateRequest12() *wire.CertificateRequest12 {
-	return &wire.CertificateRequest12{
-		CertificateTypes:       []wire.ClientCertificateType{wire.CertTypeECDSASign, wire.CertTypeRSASign},
-		SignatureAlgorithms:    convert[wire.SignatureScheme](d.algorithms),
-		CertificateAuthorities: d.authorities,
-	}
-}
-
 // serverClientCertificate12 takes the client's certificate chain, if it shows one.
 func serverClientCertificate12(m *Machine, msg []byte) (State, error) {
 	s := m.server

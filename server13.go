@@ -111,19 +111,6 @@ func serverHello13(m *Machine) (State, error) {
 	return m.answerHello(share)
 }
 
-// answerHello goes on with a ClientHello that has the key share.
-func (m *Machine) answerHello(share *wire.KeyShare) (State, error) {
-	m.server.share = bytes.Clone(share.Data)
-	return m.authenticate()
-}
-
-// agreeKey goes on with the key exchange, now that it is known that the client can be
-// served.
-func (m *Machine) agreeKey() (State, error) {
-	s := m.server
-	return m.await(StateAgreeKey, newRespondTask(m.cfg, s.group, s.share))
-}
-
 // checkClientHello judges what does not depend on the config.
 func checkClientHello(hello *wire.ClientHello) error {
 	// "A server which receives a legacy_version value not equal to 0x0303 MUST
@@ -180,22 +167,6 @@ func checkMandatory(hello *wire.ClientHello) error {
 		return violationf(ReasonMissingExtension, "%s in ClientHello", wire.ExtPSKKeyExchangeModes)
 	}
 	return nil
-}
-
-// plausibleServerName refuses what no host name can be, and leaves the judgement
-// of names to whoever chooses a certificate.
-//
-//	"The hostname is represented as a byte string using ASCII encoding without
-//	a trailing dot."
-//
-// RFC 6066, Section 3.
-func plausibleServerName(name []byte) bool {
-	for _, b := range name {
-		if b <= ' ' || b >= 0x7f {
-			return false
-		}
-	}
-	return !bytes.HasSuffix(name, []byte("."))
 }
 
 // checkKeyShares judges the list of key shares as such.
@@ -291,86 +262,17 @@ func findShare(list []wire.KeyShare, id tls.CurveID) *wire.KeyShare {
 	return nil
 }
 
-// chooseProtocol answers ALPN.
-//
-//	"In the event that the server supports no protocols that the client
-//	advertises, then the server SHALL respond with a fatal
-//	"no_application_protocol" alert."
-//
-// RFC 7301, Section 3.2.
-func (s *serverHandshake) chooseProtocol(d *derived, hello *wire.ClientHello) error {
-	if len(d.alpn) == 0 || !hello.Has(wire.ExtALPN) {
-		return nil
-	}
-	for _, ours := range d.alpn {
-		for _, theirs := range hello.ALPN {
-			if bytes.Equal(ours, theirs) {
-				s.protocol = ours
-				return nil
-			}
-		}
-	}
-	return violation(ReasonNoApplicationProtocol)
+// answerHello goes on with a ClientHello that has the key share.
+func (m *Machine) answerHello(share *wire.KeyShare) (State, error) {
+	m.server.share = bytes.Clone(share.Data)
+	return m.authenticate()
 }
 
-// newCertificateTask asks the application for a certificate.
-func (m *Machine) newCertificateTask() *Task {
-	cfg, info := m.cfg, m.hello.info()
-	ask := cfg.GetCertificate != nil && (len(m.d.certs) == 0 || m.server.serverName != "")
-	return &Task{kind: TaskChooseCertificate, hello: info, run: func(t *Task) error {
-		if !ask {
-			return nil
-		}
-		return call(ReasonCallbackFailed, func() (err error) {
-			t.certificate, err = cfg.GetCertificate(info)
-			return err
-		})
-	}}
-}
-
-// serverCertificateChosen goes on with the certificate, if it suits the client.
-func serverCertificateChosen(m *Machine, _ []byte) (State, error) {
+// agreeKey goes on with the key exchange, now that it is known that the client can be
+// served.
+func (m *Machine) agreeKey() (State, error) {
 	s := m.server
-	t, err := m.result()
-	if err != nil {
-		return 0, err
-	}
-	if err := s.useCertificate(m.d, t.certificate, m.hello); err != nil {
-		return 0, err
-	}
-	return m.agreeKey()
-}
-
-// useCertificate finds the certificate that suits the client, and the scheme to
-// sign with.
-func (s *serverHandshake) useCertificate(d *derived, chosen *tls.Certificate, hello *receivedHello) error {
-	return s.choose(&credentialRequest{
-		version:     tls.VersionTLS13,
-		schemes:     commonSchemes(d.schemes, hello.SignatureAlgorithms),
-		theirs:      hello.SignatureAlgorithms,
-		schemesCert: hello.certificateSchemes(),
-		serverName:  s.serverName,
-		authorities: hello.CertificateAuthorities,
-	}, d, chosen)
-}
-
-// choose finds the chain that suits the client among ours, or takes the one that
-// the application has chosen. A certificate of the application that cannot be used
-// is its failure.
-func (s *serverHandshake) choose(request *credentialRequest, d *derived, chosen *tls.Certificate) (err error) {
-	candidates := d.certs
-	if chosen != nil {
-		var cred *credential
-		if err := call(ReasonCallbackFailed, func() (err error) {
-			cred, err = newCredential(chosen)
-			return err
-		}); err != nil {
-			return err
-		}
-		candidates = []*credential{cred}
-	}
-	s.credential, s.scheme, err = request.choose(candidates)
-	return err
+	return m.await(StateAgreeKey, newRespondTask(m.cfg, s.group, s.share))
 }
 
 // sendHelloRetryRequest asks for a share of the chosen group.
@@ -470,6 +372,32 @@ func skipChangeable(list []wire.Extension) []wire.Extension {
 	return list
 }
 
+// serverCertificateChosen goes on with the certificate, if it suits the client.
+func serverCertificateChosen(m *Machine, _ []byte) (State, error) {
+	s := m.server
+	t, err := m.result()
+	if err != nil {
+		return 0, err
+	}
+	if err := s.useCertificate(m.d, t.certificate, m.hello); err != nil {
+		return 0, err
+	}
+	return m.agreeKey()
+}
+
+// useCertificate finds the certificate that suits the client, and the scheme to
+// sign with.
+func (s *serverHandshake) useCertificate(d *derived, chosen *tls.Certificate, hello *receivedHello) error {
+	return s.choose(&credentialRequest{
+		version:     tls.VersionTLS13,
+		schemes:     commonSchemes(d.schemes, hello.SignatureAlgorithms),
+		theirs:      hello.SignatureAlgorithms,
+		schemesCert: hello.certificateSchemes(),
+		serverName:  s.serverName,
+		authorities: hello.CertificateAuthorities,
+	}, d, chosen)
+}
+
 // serverKeyAgreed begins the server's flight, up to what has to be signed.
 func serverKeyAgreed(m *Machine, _ []byte) (State, error) {
 	s := m.server
@@ -498,48 +426,6 @@ func serverKeyAgreed(m *Machine, _ []byte) (State, error) {
 	m.emit(cert)
 	content := signedContent(serverSignatureContext, s.hash())
 	return m.await(StateSign, newSignTask(m.cfg, s.credential, s.scheme, content))
-}
-
-// serverSigned ends the server's flight.
-func serverSigned(m *Machine, _ []byte) (State, error) {
-	s := m.server
-	signature, err := m.takeSignature()
-	if err != nil {
-		return 0, err
-	}
-	m.emit(&wire.CertificateVerify{Algorithm: wire.SignatureScheme(s.scheme.id), Signature: signature})
-	return m.endServerFlight()
-}
-
-// endServerFlight sends Finished. From then on application data may be written.
-func (m *Machine) endServerFlight() (State, error) {
-	s := m.server
-	m.emit(&wire.Finished{VerifyData: s.serverSecret.Finished(nil, s.hash())})
-
-	main := s.secret.Main()
-	if s.main = main; !s.resumption { // else it is needed once more, for the tickets
-		defer main.Wipe()
-	}
-	hash := s.hash()
-	own := main.ServerTraffic(hash)
-	defer own.Wipe()
-	s.peerSecret = main.ClientTraffic(hash)
-	if err := m.startSending(s.suite, &own); err != nil {
-		return 0, err
-	}
-	// Only now would the client read the alert of a failure: it has our Finished.
-	if err := m.startExporting(main, &s.peerSecret, &own, hash); err != nil {
-		return 0, err
-	}
-	// However long the client takes from here on, nothing is held of what it has offered.
-	m.hello, s.offered, s.share = nil, nil, nil
-	switch {
-	case m.conn.earlyAccepted:
-		return StateWaitEndOfEarlyData, nil
-	case m.cfg.ClientAuth != tls.NoClientCert && s.resumed == nil:
-		return StateWaitClientCertificate, nil
-	}
-	return StateWaitClientFinished, nil
 }
 
 // sendServerHello sends ServerHello and changes to handshake keys.
@@ -613,6 +499,48 @@ func (m *Machine) encryptedExtensions() *wire.EncryptedExtensions {
 		ee.Extensions = append(ee.Extensions, wire.Extension{Type: wire.ExtEarlyData})
 	}
 	return ee
+}
+
+// serverSigned ends the server's flight.
+func serverSigned(m *Machine, _ []byte) (State, error) {
+	s := m.server
+	signature, err := m.takeSignature()
+	if err != nil {
+		return 0, err
+	}
+	m.emit(&wire.CertificateVerify{Algorithm: wire.SignatureScheme(s.scheme.id), Signature: signature})
+	return m.endServerFlight()
+}
+
+// endServerFlight sends Finished. From then on application data may be written.
+func (m *Machine) endServerFlight() (State, error) {
+	s := m.server
+	m.emit(&wire.Finished{VerifyData: s.serverSecret.Finished(nil, s.hash())})
+
+	main := s.secret.Main()
+	if s.main = main; !s.resumption { // else it is needed once more, for the tickets
+		defer main.Wipe()
+	}
+	hash := s.hash()
+	own := main.ServerTraffic(hash)
+	defer own.Wipe()
+	s.peerSecret = main.ClientTraffic(hash)
+	if err := m.startSending(s.suite, &own); err != nil {
+		return 0, err
+	}
+	// Only now would the client read the alert of a failure: it has our Finished.
+	if err := m.startExporting(main, &s.peerSecret, &own, hash); err != nil {
+		return 0, err
+	}
+	// However long the client takes from here on, nothing is held of what it has offered.
+	m.hello, s.offered, s.share = nil, nil, nil
+	switch {
+	case m.conn.earlyAccepted:
+		return StateWaitEndOfEarlyData, nil
+	case m.cfg.ClientAuth != tls.NoClientCert && s.resumed == nil:
+		return StateWaitClientCertificate, nil
+	}
+	return StateWaitClientFinished, nil
 }
 
 // serverClientCertificate takes the client's certificate chain, if it shows one.

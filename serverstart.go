@@ -1,11 +1,15 @@
 package tlscore
 
 import (
+	"bytes"
 	"crypto/tls"
 
 	"tlscore.example/tlscore/internal/schedule"
 	"tlscore.example/tlscore/internal/wire"
 )
+
+// The server until it has chosen a version, and what its handlers in both versions
+// have in common. RFC 8446, Section 4.1.1.
 
 // serverHelloRules is the server as a table until it has chosen a version. The
 // acceptor is the same server: it stops in StateWaitAccept on its way.
@@ -78,4 +82,76 @@ func serverAccept(m *Machine, _ []byte) (State, error) {
 		return serverHello12(m)
 	}
 	return serverHello13(m)
+}
+
+// plausibleServerName refuses what no host name can be, and leaves the judgement
+// of names to whoever chooses a certificate.
+//
+//	"The hostname is represented as a byte string using ASCII encoding without
+//	a trailing dot."
+//
+// RFC 6066, Section 3.
+func plausibleServerName(name []byte) bool {
+	for _, b := range name {
+		if b <= ' ' || b >= 0x7f {
+			return false
+		}
+	}
+	return !bytes.HasSuffix(name, []byte("."))
+}
+
+// chooseProtocol answers ALPN.
+//
+//	"In the event that the server supports no protocols that the client
+//	advertises, then the server SHALL respond with a fatal
+//	"no_application_protocol" alert."
+//
+// RFC 7301, Section 3.2.
+func (s *serverHandshake) chooseProtocol(d *derived, hello *wire.ClientHello) error {
+	if len(d.alpn) == 0 || !hello.Has(wire.ExtALPN) {
+		return nil
+	}
+	for _, ours := range d.alpn {
+		for _, theirs := range hello.ALPN {
+			if bytes.Equal(ours, theirs) {
+				s.protocol = ours
+				return nil
+			}
+		}
+	}
+	return violation(ReasonNoApplicationProtocol)
+}
+
+// newCertificateTask asks the application for a certificate.
+func (m *Machine) newCertificateTask() *Task {
+	cfg, info := m.cfg, m.hello.info()
+	ask := cfg.GetCertificate != nil && (len(m.d.certs) == 0 || m.server.serverName != "")
+	return &Task{kind: TaskChooseCertificate, hello: info, run: func(t *Task) error {
+		if !ask {
+			return nil
+		}
+		return call(ReasonCallbackFailed, func() (err error) {
+			t.certificate, err = cfg.GetCertificate(info)
+			return err
+		})
+	}}
+}
+
+// choose finds the chain that suits the client among ours, or takes the one that
+// the application has chosen. A certificate of the application that cannot be used
+// is its failure.
+func (s *serverHandshake) choose(request *credentialRequest, d *derived, chosen *tls.Certificate) (err error) {
+	candidates := d.certs
+	if chosen != nil {
+		var cred *credential
+		if err := call(ReasonCallbackFailed, func() (err error) {
+			cred, err = newCredential(chosen)
+			return err
+		}); err != nil {
+			return err
+		}
+		candidates = []*credential{cred}
+	}
+	s.credential, s.scheme, err = request.choose(candidates)
+	return err
 }

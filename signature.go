@@ -18,6 +18,9 @@ import (
 	"tlscore.example/tlscore/internal/wire"
 )
 
+// Signature schemes: which are offered, what each signs, and with what key. RFC 8446,
+// Sections 4.2.3 and 4.4.3.
+
 // scheme says how a signature scheme signs. RFC 8446, Section 4.2.3.
 type scheme struct {
 	id    tls.SignatureScheme
@@ -286,4 +289,33 @@ func (s *scheme) verify(public crypto.PublicKey, content, signature []byte) erro
 		}
 	}
 	return errSignature
+}
+
+// certificateSignatures maps what crypto/x509 calls a certificate's signature to
+// the schemes. The curve of an issuer's ECDSA key is not looked at.
+var certificateSignatures = map[x509.SignatureAlgorithm]tls.SignatureScheme{
+	x509.SHA1WithRSA:      tls.PKCS1WithSHA1,
+	x509.SHA256WithRSA:    tls.PKCS1WithSHA256,
+	x509.SHA384WithRSA:    tls.PKCS1WithSHA384,
+	x509.SHA512WithRSA:    tls.PKCS1WithSHA512,
+	x509.SHA256WithRSAPSS: tls.PSSWithSHA256,
+	x509.SHA384WithRSAPSS: tls.PSSWithSHA384,
+	x509.SHA512WithRSAPSS: tls.PSSWithSHA512,
+	x509.ECDSAWithSHA1:    tls.ECDSAWithSHA1,
+	x509.ECDSAWithSHA256:  tls.ECDSAWithP256AndSHA256,
+	x509.ECDSAWithSHA384:  tls.ECDSAWithP384AndSHA384,
+	x509.ECDSAWithSHA512:  tls.ECDSAWithP521AndSHA512,
+	x509.PureEd25519:      tls.Ed25519,
+}
+
+// unknownScheme stands for signatures that no scheme stands for. It is of the
+// private range, and nobody offers it.
+const unknownScheme tls.SignatureScheme = 0xffff
+
+// certificateScheme returns the scheme that a certificate is signed with.
+func certificateScheme(cert *x509.Certificate) tls.SignatureScheme {
+	if s, ok := certificateSignatures[cert.SignatureAlgorithm]; ok {
+		return s
+	}
+	return unknownScheme
 }

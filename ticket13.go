@@ -11,6 +11,24 @@ import (
 	"tlscore.example/tlscore/internal/wire"
 )
 
+// The tickets of TLS 1.3, which a server sends behind the handshake. RFC 8446, Section
+// 4.6.1.
+
+// TicketRequest says how many tickets a client would like to get from a server of TLS
+// 1.3. The zero value means that it does not say. RFC 9149.
+type TicketRequest struct {
+	New     uint8 // after a full handshake
+	Resumed uint8 // after a resumption
+}
+
+const (
+	// defaultTicketCount is how many tickets a full handshake of TLS 1.3 brings when
+	// Config.TicketCount is 0. A resumed one brings one, which replaces the one used.
+	defaultTicketCount = 2
+	// maxTicketCount bounds the tickets of one handshake, whatever is asked for.
+	maxTicketCount = 16
+)
+
 // ErrNoTickets is returned by SendTicket when no ticket can be sent: the machine is a
 // client, does not speak TLS 1.3, is not connected, or does not resume; the client cannot
 // use a ticket; or the session it goes back to is too old.

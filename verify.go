@@ -2,6 +2,7 @@ package tlscore
 
 import (
 	"bytes"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -10,6 +11,10 @@ import (
 
 	"tlscore.example/tlscore/internal/wire"
 )
+
+// What the peer authenticates with, judged: its certificate chain, and the signature
+// that proves that the key is its own. RFC 8446, Sections 4.4.2.4 and 4.4.3; RFC 5246,
+// Sections 7.4.2, 7.4.3 and 7.4.8.
 
 // verifyParams is all that the verification of a chain depends on. Nothing in it
 // belongs to a machine.
@@ -77,6 +82,59 @@ func (m *Machine) newVerifyTask(chain []*x509.Certificate, raw [][]byte, now tim
 		return nil
 	}
 	return t
+}
+
+// maxRSABits bounds the RSA keys in a peer's chain, any of them, since a
+// verification with a large one is a way to burn our CPU.
+const maxRSABits = 8192
+
+// parseChain parses the certificates that the peer sent, leaf first.
+func parseChain(raw [][]byte) ([]*x509.Certificate, error) {
+	chain := make([]*x509.Certificate, len(raw))
+	for i, der := range raw {
+		cert, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, &ProtocolError{Reason: ReasonBadCertificate, Err: err}
+		}
+		if key, ok := cert.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > maxRSABits {
+			return nil, violationf(ReasonUnsupportedCertificate, "RSA key of %d bits", key.N.BitLen())
+		}
+		chain[i] = cert
+	}
+	return chain, nil
+}
+
+// checkLeaf refuses end-entity certificates whose key cannot have signed a
+// handshake of that version.
+func checkLeaf(version uint16, leaf *x509.Certificate) error {
+	usable := slices.ContainsFunc(schemes, func(s scheme) bool { return s.usable(version, leaf.PublicKey) })
+	if !usable {
+		return violationf(ReasonUnsupportedCertificate, "%s", leaf.PublicKeyAlgorithm)
+	}
+	// "The certificate MUST allow the key to be used for signing (i.e., the
+	// digitalSignature bit MUST be set if the Key Usage extension is present)"
+	// https://www.rfc-editor.org/rfc/rfc8446#section-4.4.2.2
+	if !maySign(leaf) {
+		return violationf(ReasonCertificateUsage, "the key may not be used for signatures")
+	}
+	return nil
+}
+
+// maySign reports whether the key usage of a certificate, if it has any, allows
+// signatures. RFC 5280, Section 4.2.1.3.
+func maySign(cert *x509.Certificate) bool {
+	return cert.KeyUsage&x509.KeyUsageDigitalSignature != 0 || !hasKeyUsage(cert)
+}
+
+// hasKeyUsage reports whether the certificate has the extension: one without any
+// bit cannot be told from none by the field.
+func hasKeyUsage(cert *x509.Certificate) bool {
+	for i := range cert.Extensions {
+		if cert.Extensions[i].Id.String() == "2.5.29.15" {
+			return true
+		}
+	}
+	return false
 }
 
 // verifyChain verifies a chain with crypto/x509, and returns the ways to build it
@@ -154,6 +212,23 @@ func signedWithWeakHash(cert *x509.Certificate) bool {
 	return false
 }
 
+// keepStaples keeps what the server has said about its certificate.
+func (m *Machine) keepStaples(ocsp []byte, scts [][]byte) {
+	m.conn.OCSPResponse = slices.Clone(ocsp)
+	for _, sct := range scts {
+		m.conn.SignedCertificateTimestamps = append(m.conn.SignedCertificateTimestamps, slices.Clone(sct))
+	}
+}
+
+// verifyConnection asks the application whether it wants this connection.
+func (m *Machine) verifyConnection() error {
+	verify := m.cfg.VerifyConnection
+	if verify == nil {
+		return nil
+	}
+	return call(ReasonVerificationRejected, func() error { return verify(m.conn.ConnectionState) })
+}
+
 // checkSignature checks that the key of the peer's certificate has signed the
 // content of a handshake of that version, with a scheme that we offered.
 func (d *derived) checkSignature(version uint16, leaf *x509.Certificate, id wire.SignatureScheme, content, signature []byte) error {
@@ -173,4 +248,13 @@ func (d *derived) checkSignature(version uint16, leaf *x509.Certificate, id wire
 		return &ProtocolError{Reason: ReasonBadSignature, Err: err}
 	}
 	return nil
+}
+
+// verifySignature checks the peer's CertificateVerify against the transcript.
+func (m *Machine) verifySignature(msg []byte, leaf *x509.Certificate, context string, transcript []byte) error {
+	var verify wire.CertificateVerify
+	if err := verify.Parse(msg[wire.HeaderLen:]); err != nil {
+		return malformed(err)
+	}
+	return m.d.checkSignature(tls.VersionTLS13, leaf, verify.Algorithm, signedContent(context, transcript), verify.Signature)
 }

@@ -84,23 +84,6 @@ func (d *derived) checkFallback(hello *wire.ClientHello) error {
 	return nil
 }
 
-// clientServerHello takes the server's choice of a version, and of the rest by the
-// rules of that version.
-func clientServerHello(m *Machine, msg []byte) (State, error) {
-	var hello wire.ServerHello
-	if err := hello.Parse(msg[wire.HeaderLen:]); err != nil {
-		return 0, malformed(err)
-	}
-	version, err := m.client.serverVersion(&hello, m.d)
-	if err != nil {
-		return 0, err
-	}
-	if version == tls.VersionTLS12 {
-		return clientServerHello12(m, msg, &hello)
-	}
-	return clientServerHello13(m, msg, &hello)
-}
-
 // serverVersion returns the version that a server chose, if it may.
 func (c *clientHandshake) serverVersion(hello *wire.ServerHello, d *derived) (uint16, error) {
 	if !hello.Has(wire.ExtSupportedVersions) {

@@ -3,7 +3,6 @@ package tlscore
 import (
 	"bytes"
 	"crypto"
-	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -12,6 +11,9 @@ import (
 
 	"tlscore.example/tlscore/internal/wire"
 )
+
+// What one end authenticates with: a certificate chain with its key, and what is sent
+// along with it. RFC 8446, Section 4.4.2; RFC 5246, Section 7.4.2.
 
 // credential is a certificate chain with its key, checked and parsed.
 type credential struct {
@@ -119,52 +121,6 @@ func (c *credential) signedWithAny(schemes []wire.SignatureScheme) bool {
 	})
 }
 
-// certificateSignatures maps what crypto/x509 calls a certificate's signature to
-// the schemes. The curve of an issuer's ECDSA key is not looked at.
-var certificateSignatures = map[x509.SignatureAlgorithm]tls.SignatureScheme{
-	x509.SHA1WithRSA:      tls.PKCS1WithSHA1,
-	x509.SHA256WithRSA:    tls.PKCS1WithSHA256,
-	x509.SHA384WithRSA:    tls.PKCS1WithSHA384,
-	x509.SHA512WithRSA:    tls.PKCS1WithSHA512,
-	x509.SHA256WithRSAPSS: tls.PSSWithSHA256,
-	x509.SHA384WithRSAPSS: tls.PSSWithSHA384,
-	x509.SHA512WithRSAPSS: tls.PSSWithSHA512,
-	x509.ECDSAWithSHA1:    tls.ECDSAWithSHA1,
-	x509.ECDSAWithSHA256:  tls.ECDSAWithP256AndSHA256,
-	x509.ECDSAWithSHA384:  tls.ECDSAWithP384AndSHA384,
-	x509.ECDSAWithSHA512:  tls.ECDSAWithP521AndSHA512,
-	x509.PureEd25519:      tls.Ed25519,
-}
-
-// unknownScheme stands for signatures that no scheme stands for. It is of the
-// private range, and nobody offers it.
-const unknownScheme tls.SignatureScheme = 0xffff
-
-// certificateScheme returns the scheme that a certificate is signed with.
-func certificateScheme(cert *x509.Certificate) tls.SignatureScheme {
-	if s, ok := certificateSignatures[cert.SignatureAlgorithm]; ok {
-		return s
-	}
-	return unknownScheme
-}
-
-// maySign reports whether the key usage of a certificate, if it has any, allows
-// signatures. RFC 5280, Section 4.2.1.3.
-func maySign(cert *x509.Certificate) bool {
-	return cert.KeyUsage&x509.KeyUsageDigitalSignature != 0 || !hasKeyUsage(cert)
-}
-
-// hasKeyUsage reports whether the certificate has the extension: one without any
-// bit cannot be told from none by the field.
-func hasKeyUsage(cert *x509.Certificate) bool {
-	for i := range cert.Extensions {
-		if cert.Extensions[i].Id.String() == "2.5.29.15" {
-			return true
-		}
-	}
-	return false
-}
-
 // attachments are what goes along with the end-entity certificate.
 type attachments struct {
 	ocsp []byte   // an OCSP response in DER; nil for none
@@ -240,40 +196,4 @@ func (a *attachments) addTo(msg *wire.Certificate) {
 // is a message of its own.
 func (c *credential) message12() *wire.Certificate12 {
 	return &wire.Certificate12{Certificates: c.cert.Certificate}
-}
-
-// maxRSABits bounds the RSA keys in a peer's chain, any of them, since a
-// verification with a large one is a way to burn our CPU.
-const maxRSABits = 8192
-
-// parseChain parses the certificates that the peer sent, leaf first.
-func parseChain(raw [][]byte) ([]*x509.Certificate, error) {
-	chain := make([]*x509.Certificate, len(raw))
-	for i, der := range raw {
-		cert, err := x509.ParseCertificate(der)
-		if err != nil {
-			return nil, &ProtocolError{Reason: ReasonBadCertificate, Err: err}
-		}
-		if key, ok := cert.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > maxRSABits {
-			return nil, violationf(ReasonUnsupportedCertificate, "RSA key of %d bits", key.N.BitLen())
-		}
-		chain[i] = cert
-	}
-	return chain, nil
-}
-
-// checkLeaf refuses end-entity certificates whose key cannot have signed a
-// handshake of that version.
-func checkLeaf(version uint16, leaf *x509.Certificate) error {
-	usable := slices.ContainsFunc(schemes, func(s scheme) bool { return s.usable(version, leaf.PublicKey) })
-	if !usable {
-		return violationf(ReasonUnsupportedCertificate, "%s", leaf.PublicKeyAlgorithm)
-	}
-	// "The certificate MUST allow the key to be used for signing (i.e., the
-	// digitalSignature bit MUST be set if the Key Usage extension is present)"
-	// https://www.rfc-editor.org/rfc/rfc8446#section-4.4.2.2
-	if !maySign(leaf) {
-		return violationf(ReasonCertificateUsage, "the key may not be used for signatures")
-	}
-	return nil
 }

@@ -1,15 +1,16 @@
 package tlscore
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/tls"
-	"crypto/x509"
 	"slices"
 
 	"tlscore.example/tlscore/internal/wire"
 )
+
+// Which of several certificates suits the peer. RFC 8446, Sections 4.4.2.2 and 4.4.2.3;
+// RFC 5246, Sections 7.4.2 and 7.4.6.
 
 // credentialRequest says what the peer asks of a certificate, and what the
 // handshake needs. RFC 8446, Sections 4.4.2.2 and 4.4.2.3; RFC 5246, Sections
@@ -145,48 +146,4 @@ func (q *credentialRequest) suitsCurve(c *credential) bool {
 func (c *credential) signsRSA() bool {
 	_, ok := c.leaf.PublicKey.(*rsa.PublicKey)
 	return ok
-}
-
-// clientRequest12 is what a CertificateRequest of TLS 1.2 asks a client for. It
-// holds nothing of the message.
-//
-//	"The end-entity certificate provided by the client MUST contain a key that
-//	is compatible with certificate_types. If the key is a signature key, it MUST
-//	be usable with some hash/signature algorithm pair in
-//	supported_signature_algorithms."
-//
-// https://www.rfc-editor.org/rfc/rfc5246#section-7.4.4
-func (d *derived) clientRequest12(req *wire.CertificateRequest12) *credentialRequest {
-	q := &credentialRequest{
-		version:            tls.VersionTLS12,
-		schemes:            commonSchemes(d.schemes, req.SignatureAlgorithms),
-		theirs:             slices.Clone(req.SignatureAlgorithms),
-		schemesCert:        slices.Clone(req.SignatureAlgorithms),
-		authorities:        cloneNames(req.CertificateAuthorities),
-		authoritiesRequire: true,
-		ecdsa:              slices.Contains(req.CertificateTypes, wire.CertTypeECDSASign),
-		rsa:                slices.Contains(req.CertificateTypes, wire.CertTypeRSASign),
-	}
-	for _, id := range req.SignatureAlgorithms {
-		if s := schemeInfo(tls.SignatureScheme(id)); s != nil && (s.key == x509.RSA && q.rsa || s.key != x509.RSA && q.ecdsa) {
-			q.offered = append(q.offered, s.id)
-		}
-	}
-	return q
-}
-
-func cloneNames(list [][]byte) (names [][]byte) {
-	for _, name := range list {
-		names = append(names, bytes.Clone(name))
-	}
-	return names
-}
-
-// info is the form of a client's request that the callbacks of crypto/tls know.
-func (q *credentialRequest) info() *tls.CertificateRequestInfo {
-	return &tls.CertificateRequestInfo{
-		AcceptableCAs:    cloneNames(q.authorities),
-		SignatureSchemes: slices.Clone(q.offered),
-		Version:          q.version,
-	}
 }

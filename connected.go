@@ -2,6 +2,9 @@ package tlscore
 
 import "tlscore.example/tlscore/internal/wire"
 
+// What comes in when the handshake is complete, but for what postauth13.go and
+// ticket13.go are about. RFC 8446, Sections 4.6.3 and 5.1.
+
 // receiveData takes a record of application data.
 func receiveData(m *Machine, content []byte) (State, error) {
 	return StateConnected, m.takeData(content)

@@ -279,6 +279,8 @@ func TestFailuresBetweenMachines(t *testing.T) {
 		reason         Reason
 		client, server func(*Config)
 	}{
+		{reason: ReasonUnsupportedVersion, client: only12},
+		{reason: ReasonUnsupportedVersion, server: only12},
 		{reason: ReasonNoCommonCipherSuite,
 			client: func(c *Config) { c.CipherSuites = []uint16{tls.TLS_AES_128_GCM_SHA256} },
 			server: func(c *Config) { c.CipherSuites = []uint16{tls.TLS_AES_256_GCM_SHA384} }},
@@ -308,8 +310,17 @@ func TestFailuresBetweenMachines(t *testing.T) {
 				if test.server != nil {
 					test.server(serverConfig)
 				}
-				client, server := machines(t, clientConfig, serverConfig, acceptor)
-				converse(t, client, server, serverConfig)
+				client, server := newPair(t, clientConfig, serverConfig)
+				if acceptor {
+					server = newAcceptorRig(t).m
+				}
+				talk(t, client, server, whole)
+				if acceptor {
+					if err := server.Accept(serverConfig); err != nil {
+						t.Fatal(err)
+					}
+					talk(t, client, server, whole)
+				}
 				failed, told := client, server
 				if reasonOf(client.Err()) == reasonNone {
 					failed, told = server, client
@@ -319,47 +330,6 @@ func TestFailuresBetweenMachines(t *testing.T) {
 					t.Errorf("client: %v\nserver: %v\nwant %v and its alert %v", client.Err(), server.Err(), test.reason, test.reason.Alert())
 				}
 			})
-		}
-	}
-}
-
-// machines makes two.
-func machines(t *testing.T, clientConfig, serverConfig *Config, acceptor bool) (client, server *Machine) {
-	t.Helper()
-	client, err := NewClient(clientConfig)
-	if err == nil && acceptor {
-		server, err = NewAcceptor(Limits{})
-	} else if err == nil {
-		server, err = NewServer(serverConfig)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return client, server
-}
-
-// converse carries bytes between two machines until neither has any.
-func converse(t *testing.T, client, server *Machine, serverConfig *Config) {
-	t.Helper()
-	for first := true; first || len(client.Output())+len(server.Output()) > 0; first = false {
-		for _, way := range [][2]*Machine{{client, server}, {server, client}} {
-			from, to := way[0], way[1]
-			from.Step(nil)
-			in := bytes.Clone(from.Output())
-			from.Sent(len(in))
-			for {
-				ev, n := to.Step(in)
-				in = in[n:]
-				if ev.Kind == EventWait {
-					if err := to.Accept(serverConfig); err != nil {
-						t.Fatal(err)
-					}
-					continue
-				}
-				if ev.Stop() {
-					break
-				}
-			}
 		}
 	}
 }

@@ -576,7 +576,7 @@ func TestClientAuth(t *testing.T) {
 		client.GetClientCertificate, client.PostHandshakeAuth = get, true
 		server.ClientAuth, server.ClientCAs = auth, tlstest.Roots()
 		c, s := newPair(t, client, server)
-		talk(t, c, s, 1<<20)
+		talk(t, c, s, whole)
 		alert, _ := s.SentAlert()
 		if got := outcomeOf(s.ConnectionState(), alert); got != want {
 			t.Errorf("in the handshake: %v, want %v", got, want)
@@ -594,7 +594,7 @@ func TestClientAuth(t *testing.T) {
 			if err := s.RequestClientCertificate(); err != nil {
 				t.Fatal(err)
 			}
-			_, side := talk(t, c, s, 1<<20)
+			_, side := talk(t, c, s, whole)
 			alert, _ = s.SentAlert()
 			if got := outcomeOf(s.ConnectionState(), alert); got != again {
 				t.Errorf("after the handshake: %v, want %v", got, again)

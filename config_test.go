@@ -220,8 +220,8 @@ func TestConfigClone(t *testing.T) {
 
 // Without sources of its own, a config uses those of the standard library.
 func TestDefaultSources(t *testing.T) {
-	client, server := machines(t, &Config{InsecureSkipVerify: true}, &Config{Certificates: testServerConfig().Certificates}, false)
-	converse(t, client, server, nil)
+	client, server := newPair(t, &Config{InsecureSkipVerify: true}, &Config{Certificates: testServerConfig().Certificates})
+	talk(t, client, server, whole)
 	if client.State() != StateConnected || server.State() != StateConnected {
 		t.Errorf("%v, %v", client.Err(), server.Err())
 	}
@@ -323,10 +323,10 @@ func TestChooseGroup(t *testing.T) {
 		{supportedGroups, []tls.CurveID{tls.X25519MLKEM768, tls.SecP256r1MLKEM768}, []tls.CurveID{tls.SecP256r1MLKEM768}, tls.SecP256r1MLKEM768, false},
 		{[]tls.CurveID{tls.CurveP521, tls.X25519}, []tls.CurveID{tls.X25519, tls.CurveP521}, []tls.CurveID{tls.X25519, tls.CurveP521}, tls.CurveP521, false},
 	} {
-		client, server := machines(t,
+		client, server := newPair(t,
 			&Config{InsecureSkipVerify: true, CurvePreferences: test.theirs, KeyShares: append([]tls.CurveID{}, test.shares...)},
-			&Config{Certificates: []tls.Certificate{localhost()}, CurvePreferences: test.ours}, false)
-		converse(t, client, server, nil)
+			&Config{Certificates: []tls.Certificate{localhost()}, CurvePreferences: test.ours})
+		talk(t, client, server, whole)
 		for _, m := range []*Machine{client, server} {
 			if state := m.ConnectionState(); m.State() != StateConnected || state.CurveID != test.want || state.HelloRetryRequest != test.retry {
 				t.Errorf("%+v: %v, retry %v: %v", test, state.CurveID, state.HelloRetryRequest, m.Err())

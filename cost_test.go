@@ -23,20 +23,6 @@ func TestMachineSize(t *testing.T) {
 	}
 }
 
-// newTestPair makes a client and a server.
-func newTestPair(t testing.TB) (client, server *Machine) {
-	t.Helper()
-	client, err := NewClient(costClientConfig())
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, err = NewServer(costServerConfig())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return client, server
-}
-
 func costClientConfig() *Config {
 	return &Config{
 		RootCAs:          tlstest.Roots(),
@@ -65,26 +51,9 @@ func carry(from, to *Machine, wire []byte) []byte {
 	}
 }
 
-// testWire has room for everything that one carry moves.
-var testWire = make([]byte, 0, 1<<16)
-
-func connectTestPair(t testing.TB, client, server *Machine) {
-	t.Helper()
-	wire := testWire
-	client.Step(nil)
-	for client.State() != StateConnected || server.State() != StateConnected {
-		carry(client, server, wire)
-		carry(server, client, wire)
-		if client.Err() != nil || server.Err() != nil {
-			t.Fatal(client.Err(), server.Err())
-		}
-	}
-}
-
 // Records cost no allocation, whichever way they leave the machine.
 func TestRecordAllocations(t *testing.T) {
-	client, server := newTestPair(t)
-	connectTestPair(t, client, server)
+	client, server := connectPair(t, costClientConfig(), costServerConfig())
 	data := make([]byte, 16384)
 	wire := make([]byte, 0, 1<<16)
 	for _, way := range []struct {
@@ -109,8 +78,7 @@ func TestRecordAllocations(t *testing.T) {
 
 // An idle connection holds no buffer, and nothing of its handshake.
 func TestIdleHoldsNothing(t *testing.T) {
-	client, server := newTestPair(t)
-	connectTestPair(t, client, server)
+	client, server := connectPair(t, costClientConfig(), costServerConfig())
 	wire := make([]byte, 0, 1<<16)
 	client.Write(make([]byte, 1000))
 	carry(client, server, wire)
@@ -141,8 +109,7 @@ func BenchmarkRecord(b *testing.B) {
 }
 
 func benchmarkRecord(b *testing.B, size int) {
-	client, server := newTestPair(b)
-	connectTestPair(b, client, server)
+	client, server := connectPair(b, costClientConfig(), costServerConfig())
 	data := make([]byte, size)
 	wire := make([]byte, 0, 1<<16)
 	b.SetBytes(int64(size))
@@ -261,17 +228,18 @@ func benchmarkStandardRecord(b *testing.B, size int) {
 func BenchmarkHandshake(b *testing.B) {
 	b.Run("tlscore", func(b *testing.B) {
 		clientConfig, serverConfig := costClientConfig(), costServerConfig()
+		wire := make([]byte, 0, 1<<16) // for all that one carry moves
 		b.ReportAllocs()
 		for b.Loop() {
-			client, err := NewClient(clientConfig)
-			if err != nil {
-				b.Fatal(err)
+			client, server := newPair(b, clientConfig, serverConfig)
+			client.Step(nil)
+			for client.State() != StateConnected || server.State() != StateConnected {
+				carry(client, server, wire)
+				carry(server, client, wire)
+				if client.Err() != nil || server.Err() != nil {
+					b.Fatal(client.Err(), server.Err())
+				}
 			}
-			server, err := NewServer(serverConfig)
-			if err != nil {
-				b.Fatal(err)
-			}
-			connectTestPair(b, client, server)
 		}
 	})
 	b.Run("cryptotls", func(b *testing.B) {

@@ -380,10 +380,10 @@ func TestEarlyDataTwoHalves(t *testing.T) {
 		clientConfig.EarlyData = true
 		takesEarly(serverConfig)
 		serverConfig.AcceptEarlyData = func(EarlyDataInfo) bool { return accept }
-		full, fullServer := machines(t, clientConfig, serverConfig, false)
-		converse(t, full, fullServer, nil)
+		full, fullServer := newPair(t, clientConfig, serverConfig)
+		talk(t, full, fullServer, whole)
 
-		client, server := machines(t, clientConfig, serverConfig, false)
+		client, server := newPair(t, clientConfig, serverConfig)
 		client.SetLocker(new(sync.Mutex))
 		if ev, _ := client.Step(nil); ev.Kind != EventEarlyWritable {
 			t.Fatal(ev)
@@ -790,7 +790,7 @@ func TestEarlyExporter(t *testing.T) {
 	takesEarly(serverConfig)
 	clientConfig.EarlyData, serverConfig.TicketKeys = true, keys
 	for i := range 3 {
-		client, server := machines(t, clientConfig, serverConfig, false)
+		client, server := newPair(t, clientConfig, serverConfig)
 		client.Step(nil)
 		early, err := client.ExportEarlyKeyingMaterial("label", nil, 32)
 		if (err == nil) != (i > 0) {
@@ -803,7 +803,7 @@ func TestEarlyExporter(t *testing.T) {
 		if i > 0 {
 			client.WriteEarly([]byte("early"))
 		}
-		converse(t, client, server, nil)
+		talk(t, client, server, whole)
 		if client.State() != StateConnected || client.EarlyDataAccepted() != (i == 1) || server.EarlyDataAccepted() != (i == 1) {
 			t.Fatalf("connection %d: %v, accepted %v", i, client.Err(), client.EarlyDataAccepted())
 		}

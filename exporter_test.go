@@ -250,15 +250,7 @@ func TestExportersAgree(t *testing.T) {
 	var clientLog, serverLog bytes.Buffer
 	clientConfig, serverConfig := costClientConfig(), costServerConfig()
 	clientConfig.KeyLogWriter, serverConfig.KeyLogWriter = &clientLog, &serverLog
-	client, err := NewClient(clientConfig)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, err := NewServer(serverConfig)
-	if err != nil {
-		t.Fatal(err)
-	}
-	connectTestPair(t, client, server)
+	client, server := connectPair(t, clientConfig, serverConfig)
 	a, err := client.ChannelBinding()
 	if err != nil {
 		t.Fatal(err)

@@ -281,7 +281,7 @@ func TestOwnFailures12(t *testing.T) {
 				}
 			})
 			client, server := newPair(t, clientConfig, serverConfig)
-			talk(t, client, server, 1<<20)
+			talk(t, client, server, whole)
 			failed, told := server, client
 			if test.client {
 				failed, told = client, server

@@ -204,8 +204,8 @@ func TestFromStdConnects(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, s := machines(t, client, server, false)
-	converse(t, c, s, nil)
+	c, s := newPair(t, client, server)
+	talk(t, c, s, whole)
 	for _, m := range []*Machine{c, s} {
 		if state := m.ConnectionState(); m.State() != StateConnected || state.NegotiatedProtocol != "h2" {
 			t.Errorf("%v: %+v", m.Err(), state)

@@ -84,14 +84,14 @@ func closeInCallback(t *testing.T, version uint16, resume, atClient bool, n int)
 		}
 	})
 	if resume {
-		connectConfigs(t, clientConfig, serverConfig)
+		connectPair(t, clientConfig, serverConfig)
 	}
 	client, server := newPair(t, clientConfig, serverConfig)
 	closing, other := server, client
 	if atClient {
 		closing, other = client, server
 	}
-	talk(t, client, server, 1<<20)
+	talk(t, client, server, whole)
 	if n > 0 {
 		return false
 	}

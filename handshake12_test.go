@@ -16,81 +16,6 @@ import (
 // TLS 1.2 between two machines, and between a machine and crypto/tls. What a
 // misbehaving peer does is elsewhere.
 
-// testClientConfig12 and testServerConfig12 speak TLS 1.2 only.
-func testClientConfig12() *Config {
-	c := testClientConfig()
-	c.MinVersion, c.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
-	return c
-}
-
-func testServerConfig12() *Config {
-	c := testServerConfig()
-	c.MinVersion, c.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
-	return c
-}
-
-// pair12 are configs that speak TLS 1.2.
-func pair12(change ...func(client, server *Config)) (client, server *Config) {
-	client, server = testClientConfig12(), testServerConfig12()
-	for _, f := range change {
-		f(client, server)
-	}
-	return client, server
-}
-
-// talk lets two machines talk, in pieces of at most size bytes, until both are at
-// rest. It returns the events and the data of each.
-func talk(t *testing.T, client, server *Machine, size int) (c, s *side) {
-	t.Helper()
-	c, s = &side{m: client}, &side{m: server}
-	for range 1 << 20 {
-		moved := c.take(s, size)
-		if !s.take(c, size) && !moved {
-			return c, s
-		}
-	}
-	t.Fatal("two machines do not come to rest")
-	return nil, nil
-}
-
-// side is one end of a talk.
-type side struct {
-	m      *Machine
-	in     []byte
-	events []EventKind
-	data   []byte
-}
-
-// take gives a piece of the other side's output to this one.
-func (e *side) take(other *side, size int) (moved bool) {
-	out := other.m.Output()
-	n := min(size, len(out))
-	e.in = append(e.in, out[:n]...)
-	other.m.Sent(n)
-	for {
-		ev, k := e.m.Step(e.in)
-		e.in = e.in[k:]
-		if ev.Stop() {
-			return n > 0
-		}
-		e.events = append(e.events, ev.Kind)
-		e.data = append(e.data, ev.Data...)
-		moved = true
-	}
-}
-
-func newPair(t *testing.T, clientConfig, serverConfig *Config) (client, server *Machine) {
-	t.Helper()
-	client, err := NewClient(clientConfig)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if server, err = NewServer(serverConfig); err != nil {
-		t.Fatal(err)
-	}
-	return client, server
-}
-
 // combination is what a handshake of TLS 1.2 can be made of.
 type combination struct {
 	suite *cipherSuite
@@ -145,7 +70,7 @@ func (c combination) wantState(t *testing.T, who string, cs tls.ConnectionState)
 
 func TestHandshake12Machines(t *testing.T) {
 	for _, c := range combinations12() {
-		clientConfig, serverConfig := pair12(func(client, server *Config) {
+		clientConfig, serverConfig := configs12(func(client, server *Config) {
 			c.restrict(client)
 			c.restrict(server)
 			server.Certificates = []tls.Certificate{tlstest.Certificate(tlstest.Leaf{Key: c.key})}
@@ -292,7 +217,7 @@ func runStandard(t *testing.T, m *Machine, standard func(net.Conn) *tls.Conn, pi
 
 func TestHandshake12Standard(t *testing.T) {
 	for _, c := range combinations12() {
-		clientConfig, serverConfig := pair12(func(client, server *Config) {
+		clientConfig, serverConfig := configs12(func(client, server *Config) {
 			c.restrict(client)
 			c.restrict(server)
 			server.Certificates = []tls.Certificate{tlstest.Certificate(tlstest.Leaf{Key: c.key})}
@@ -350,7 +275,7 @@ func TestVersions(t *testing.T) {
 		clientConfig.MinVersion, clientConfig.MaxVersion = tt.clientMin, tt.clientMax
 		serverConfig.MinVersion, serverConfig.MaxVersion = tt.serverMin, tt.serverMax
 		client, server := newPair(t, clientConfig, serverConfig)
-		talk(t, client, server, 1<<20)
+		talk(t, client, server, whole)
 		if tt.want == 0 {
 			wantReason(t, server, ReasonUnsupportedVersion)
 			continue
@@ -399,12 +324,12 @@ func TestFallbackSCSV(t *testing.T) {
 		{tls.VersionTLS13, tls.VersionTLS13, false},
 		{tls.VersionTLS13, tls.VersionTLS12, false},
 	} {
-		clientConfig, serverConfig := pair12(func(client, server *Config) {
+		clientConfig, serverConfig := configs12(func(client, server *Config) {
 			client.MaxVersion, server.MaxVersion = tt.client, tt.server
 			client.FallbackSCSV = true
 		})
 		client, server := newPair(t, clientConfig, serverConfig)
-		talk(t, client, server, 1<<20)
+		talk(t, client, server, whole)
 		if !tt.refused {
 			if client.State() != StateConnected || server.State() != StateConnected {
 				t.Errorf("%+v: %v, %v", tt, client.Err(), server.Err())
@@ -442,12 +367,12 @@ func TestSuiteAndCertificate12(t *testing.T) {
 		{[]tls.Certificate{rsa}, []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}, 0},
 		{[]tls.Certificate{ecdsa}, []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256}, 0},
 	} {
-		clientConfig, serverConfig := pair12(func(client, server *Config) {
+		clientConfig, serverConfig := configs12(func(client, server *Config) {
 			server.Certificates = tt.certs
 			client.CipherSuites = tt.suite
 		})
 		client, server := newPair(t, clientConfig, serverConfig)
-		talk(t, client, server, 1<<20)
+		talk(t, client, server, whole)
 		if tt.want == 0 {
 			wantReason(t, server, ReasonNoCommonCipherSuite)
 		} else if got := client.ConnectionState().CipherSuite; got != tt.want || client.State() != StateConnected {
@@ -460,7 +385,7 @@ func TestSuiteAndCertificate12(t *testing.T) {
 // 8446, Section 4.1.3.
 func TestDowngradeSentinel(t *testing.T) {
 	for best, want := range map[uint16]bool{tls.VersionTLS12: false, tls.VersionTLS13: true} {
-		clientConfig, serverConfig := pair12(func(_, server *Config) { server.MaxVersion = best })
+		clientConfig, serverConfig := configs12(func(_, server *Config) { server.MaxVersion = best })
 		var random [32]byte
 		clientConfig.Trace = func(m TraceMessage) {
 			var hello wire.ServerHello
@@ -469,7 +394,7 @@ func TestDowngradeSentinel(t *testing.T) {
 			}
 		}
 		client, server := newPair(t, clientConfig, serverConfig)
-		talk(t, client, server, 1<<20)
+		talk(t, client, server, whole)
 		if got := string(random[24:]) == "DOWNGRD\x01"; got != want || random == [32]byte{} || client.State() != StateConnected {
 			t.Errorf("best version %#x: random %x, %v", best, random, client.Err())
 		}
@@ -479,10 +404,10 @@ func TestDowngradeSentinel(t *testing.T) {
 // KeyUpdate does not exist, and when a key is used up writing ends with an error
 // that says so, after the bytes that Write took.
 func TestKeysExhausted12(t *testing.T) {
-	clientConfig, serverConfig := pair12(func(client, server *Config) { client.Limits.KeyRecords = 5 })
+	clientConfig, serverConfig := configs12(func(client, server *Config) { client.Limits.KeyRecords = 5 })
 	for _, appendTo := range []bool{false, true} {
 		client, server := newPair(t, clientConfig, serverConfig)
-		talk(t, client, server, 1<<20)
+		talk(t, client, server, whole)
 		if err := client.KeyUpdate(true); err != ErrVersion {
 			t.Errorf("KeyUpdate: %v", err)
 		}
@@ -518,11 +443,11 @@ func TestKeysExhausted12(t *testing.T) {
 // The key log has the master secret under the client's random, on both sides.
 func TestKeyLog12(t *testing.T) {
 	var ours, theirs bytes.Buffer
-	clientConfig, serverConfig := pair12(func(client, server *Config) {
+	clientConfig, serverConfig := configs12(func(client, server *Config) {
 		client.KeyLogWriter, server.KeyLogWriter = &ours, &theirs
 	})
 	client, server := newPair(t, clientConfig, serverConfig)
-	talk(t, client, server, 1<<20)
+	talk(t, client, server, whole)
 	line := ours.String()
 	if line != theirs.String() || len(line) != len("CLIENT_RANDOM ")+64+1+96+1 || line[:14] != "CLIENT_RANDOM " {
 		t.Errorf("%q and %q", line, theirs.String())
@@ -539,11 +464,11 @@ func TestEarlyDataAndVersion(t *testing.T) {
 	clientConfig.EarlyData = true
 	takesEarly(serverConfig)
 	client, server := newPair(t, clientConfig, serverConfig)
-	talk(t, client, server, 1<<20)
+	talk(t, client, server, whole)
 	older := serverConfig.Clone()
 	older.MaxVersion = tls.VersionTLS12
 	client, server = newPair(t, clientConfig, older)
-	c, _ := talk(t, client, server, 1<<20)
+	c, _ := talk(t, client, server, whole)
 	if !slices.Contains(c.events, EventEarlyWritable) {
 		t.Fatalf("no early data: events %v, %v", c.events, client.Err())
 	}

@@ -221,10 +221,10 @@ func TestFailureWhileWriting(t *testing.T) {
 
 // One goroutine reads while another one writes, under a lock.
 func TestTwoHalves(t *testing.T) {
-	client, server := machines(t, testClientConfig(), testServerConfig(), false)
+	client, server := newPair(t, testClientConfig(), testServerConfig())
 	client.SetLocker(new(sync.Mutex))
 	server.SetLocker(new(sync.Mutex))
-	converse(t, client, server, nil)
+	talk(t, client, server, whole)
 	toClient, toServer := make(chan []byte, 4), make(chan []byte, 4)
 	const total = 200000
 	sent := pattern13(total)

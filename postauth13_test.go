@@ -478,10 +478,10 @@ func TestPostAuthTwoHalves(t *testing.T) {
 	clientConfig.PostHandshakeAuth = true
 	clientConfig.Limits.KeyRecords = 5
 	serverConfig.ClientCAs = tlstest.Roots()
-	client, server := machines(t, clientConfig, serverConfig, false)
+	client, server := newPair(t, clientConfig, serverConfig)
 	client.SetLocker(new(sync.Mutex))
 	server.SetLocker(new(sync.Mutex))
-	converse(t, client, server, nil)
+	talk(t, client, server, whole)
 	const requests = 30
 	toClient, toServer := make(chan []byte, 4), make(chan []byte, 4)
 	var ended sync.WaitGroup

@@ -15,21 +15,6 @@ import (
 	"tlscore.example/tlscore/internal/wire"
 )
 
-// connectConfigs connects a client and a server.
-func connectConfigs(t testing.TB, clientConfig, serverConfig *Config) (client, server *Machine) {
-	t.Helper()
-	client, err := NewClient(clientConfig)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, err = NewServer(serverConfig)
-	if err != nil {
-		t.Fatal(err)
-	}
-	connectTestPair(t, client, server)
-	return client, server
-}
-
 // longestRecord returns the longest fragment in a stream of records.
 func longestRecord(b []byte) (longest, count int) {
 	for len(b) > 0 {
@@ -52,7 +37,7 @@ func TestRecordSizeLimit(t *testing.T) {
 			c.MinVersion, c.MaxVersion = test.version, test.version
 		}
 		clientConfig.RecordSizeLimit, serverConfig.RecordSizeLimit = test.client, test.server
-		client, server := connectConfigs(t, clientConfig, serverConfig)
+		client, server := connectPair(t, clientConfig, serverConfig)
 		for _, way := range []struct {
 			from, to *Machine
 			limit    uint16
@@ -179,7 +164,7 @@ func TestRecordPadding(t *testing.T) {
 	for _, block := range []int{3, 4096} {
 		clientConfig := costClientConfig()
 		clientConfig.RecordPadding = block
-		client, server := connectConfigs(t, clientConfig, costServerConfig())
+		client, server := connectPair(t, clientConfig, costServerConfig())
 		rapid.Check(t, func(t *rapid.T) {
 			data := make([]byte, rapid.IntRange(1, 40000).Draw(t, "length"))
 			want := client.SealedLen(len(data))
@@ -222,7 +207,7 @@ func TestRecordPadding(t *testing.T) {
 func TestPaddingFits(t *testing.T) {
 	clientConfig := costClientConfig()
 	clientConfig.RecordPadding = 64
-	client, _ := connectConfigs(t, clientConfig, costServerConfig())
+	client, _ := connectPair(t, clientConfig, costServerConfig())
 	for room := range 400 {
 		out, n, err := client.AppendSealed(make([]byte, 0, room), make([]byte, 300))
 		if err != nil || len(out) > room || n > 0 != (room >= 64+record.Overhead-1) {

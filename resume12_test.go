@@ -18,21 +18,10 @@ import (
 // Resumption and client certificates in TLS 1.2, between two machines and with
 // crypto/tls.
 
-// connect12 lets machines with these configs talk, and returns them connected.
-func connect12(t *testing.T, clientConfig, serverConfig *Config, size int) (c, s *side) {
-	t.Helper()
-	client, server := newPair(t, clientConfig, serverConfig)
-	c, s = talk(t, client, server, size)
-	if client.State() != StateConnected || server.State() != StateConnected {
-		t.Fatalf("%v and %v: %v, %v", client.State(), server.State(), client.Err(), server.Err())
-	}
-	return c, s
-}
-
 // resumable are configs that resume in TLS 1.2, by session id if there is a store, else
 // by ticket.
 func resumable(stateful bool, change ...func(client, server *Config)) (client, server *Config) {
-	return pair12(append([]func(client, server *Config){func(client, server *Config) {
+	return configs12(append([]func(client, server *Config){func(client, server *Config) {
 		cached(client)
 		client.NextProtos, server.NextProtos = []string{"a", "b"}, []string{"b", "a"}
 		server.TicketData = func(cs tls.ConnectionState) []byte { return []byte("data of " + cs.ServerName) }
@@ -54,7 +43,7 @@ func TestLongTimestamps12(t *testing.T) {
 		server.NextProtos = client.NextProtos
 	})
 	client, server := newPair(t, clientConfig, serverConfig)
-	talk(t, client, server, 1<<20)
+	talk(t, client, server, whole)
 	scts := client.ConnectionState().SignedCertificateTimestamps
 	if client.State() != StateConnected || len(scts) != 1 || len(scts[0]) != maxTimestamps-4 {
 		t.Errorf("%v, %v: %d timestamps", client.State(), client.Err(), len(scts))
@@ -65,7 +54,7 @@ func TestLongTimestamps12(t *testing.T) {
 // offering it to TLS 1.3 as a ticket.
 func TestSessionIDAsTicket(t *testing.T) {
 	clientConfig, serverConfig := resumable(true, func(_, server *Config) { server.MaxVersion = tls.VersionTLS13 })
-	connect12(t, clientConfig, serverConfig, 1<<20)
+	connectSides(t, clientConfig, serverConfig, whole)
 	kept := clientConfig.SessionCache.Take(machineOf(t, false, clientConfig).d.cacheKey)
 	session, err := ParseSession(kept)
 	if err != nil || len(session.SessionID) != storedIDLen {
@@ -80,7 +69,7 @@ func TestSessionIDAsTicket(t *testing.T) {
 		m.Extensions = append(m.Extensions, tlstest.Extensions(wire.ExtPSKKeyExchangeModes, wire.ExtPreSharedKey)...)
 	}
 	thief.bring(StateConnected)
-	c, _ := connect12(t, clientConfig, serverConfig, 1<<20)
+	c, _ := connectSides(t, clientConfig, serverConfig, whole)
 	if !c.m.ConnectionState().DidResume {
 		t.Error("the session is gone")
 	}
@@ -150,7 +139,7 @@ func walkPairs12(t *testing.T, edges map[edge]bool) {
 		client, server := newPair(t, clientConfig, serverConfig)
 		watch(client, edges)
 		watch(server, edges)
-		talk(t, client, server, 1<<20)
+		talk(t, client, server, whole)
 		if client.State() != StateConnected || server.State() != StateConnected {
 			t.Errorf("%v and %v: %v, %v", client.State(), server.State(), client.Err(), server.Err())
 		}
@@ -202,7 +191,7 @@ func TestResume12(t *testing.T) {
 				server.Certificates = []tls.Certificate{tlstest.Certificate(tlstest.Leaf{Key: key})}
 			})
 			for i, size := range []int{1 << 20, 1, 7, 1 << 20} {
-				c, s := connect12(t, clientConfig, serverConfig, size)
+				c, s := connectSides(t, clientConfig, serverConfig, size)
 				resumed := i > 0
 				want := []EventKind{EventWritable, EventHandshakeDone, EventSessionTicket}
 				if resumed {
@@ -261,10 +250,10 @@ func TestNotResumed12(t *testing.T) {
 					server.TicketKeys, _ = NewRandomTicketKeys(time.Hour)
 				}
 			})
-			connect12(t, clientConfig, serverConfig, 1<<20)
+			connectSides(t, clientConfig, serverConfig, whole)
 			clientConfig, serverConfig = clientConfig.Clone(), serverConfig.Clone()
 			change(clientConfig, serverConfig)
-			c, s := connect12(t, clientConfig, serverConfig, 1<<20)
+			c, s := connectSides(t, clientConfig, serverConfig, whole)
 			if c.m.ConnectionState().DidResume || s.m.ConnectionState().DidResume {
 				t.Errorf("%s (stateful %v): resumed", name, stateful)
 			}
@@ -280,7 +269,7 @@ func TestResumeEitherVersion(t *testing.T) {
 	clientConfig, serverConfig := resumable(false)
 	clientConfig.MaxVersion = 0
 	for i := range 3 {
-		c, _ := connect12(t, clientConfig, serverConfig, 1<<20)
+		c, _ := connectSides(t, clientConfig, serverConfig, whole)
 		if cs := c.m.ConnectionState(); cs.DidResume != (i > 0) || cs.Version != tls.VersionTLS12 {
 			t.Errorf("connection %d: resumed %v, version %#x", i, cs.DidResume, cs.Version)
 		}
@@ -289,7 +278,7 @@ func TestResumeEitherVersion(t *testing.T) {
 	better := serverConfig.Clone()
 	better.MaxVersion = 0
 	for i := range 3 {
-		c, _ := connect12(t, clientConfig, better, 1<<20)
+		c, _ := connectSides(t, clientConfig, better, whole)
 		if cs := c.m.ConnectionState(); cs.DidResume != (i > 0) || cs.Version != tls.VersionTLS13 {
 			t.Errorf("connection %d of TLS 1.3: resumed %v, version %#x", i, cs.DidResume, cs.Version)
 		}
@@ -304,7 +293,7 @@ func TestRenewal12(t *testing.T) {
 		c.Time = func() time.Time { return now }
 	}
 	for i, want := range []bool{false, true, true, false} {
-		c, _ := connect12(t, clientConfig, serverConfig, 1<<20)
+		c, _ := connectSides(t, clientConfig, serverConfig, whole)
 		if got := c.m.ConnectionState().DidResume; got != want {
 			t.Errorf("connection %d: resumed %v", i, got)
 		}
@@ -315,15 +304,15 @@ func TestRenewal12(t *testing.T) {
 // A session that failed is not offered again: it was taken out of the cache.
 func TestFailureForgets12(t *testing.T) {
 	clientConfig, serverConfig := resumable(false)
-	connect12(t, clientConfig, serverConfig, 1<<20)
+	connectSides(t, clientConfig, serverConfig, whole)
 	client, server := newPair(t, clientConfig, serverConfig)
 	client.Step(nil)
 	server.Reject(AlertInternalError)
-	talk(t, client, server, 1<<20)
+	talk(t, client, server, whole)
 	if client.State() != StateFailed {
 		t.Fatalf("state %v", client.State())
 	}
-	c, _ := connect12(t, clientConfig, serverConfig, 1<<20)
+	c, _ := connectSides(t, clientConfig, serverConfig, whole)
 	if c.m.ConnectionState().DidResume {
 		t.Error("resumed")
 	}
@@ -360,8 +349,8 @@ func TestLongTicket12(t *testing.T) {
 			}
 			server.OpenTicket = func([]byte) ([]byte, error) { return bytes.Clone(kept), nil }
 		})
-		connect12(t, clientConfig, serverConfig, 1<<20)
-		c, _ := connect12(t, clientConfig, serverConfig, 1<<20)
+		connectSides(t, clientConfig, serverConfig, whole)
+		c, _ := connectSides(t, clientConfig, serverConfig, whole)
 		if got := c.m.ConnectionState().DidResume; got != (n == 1000) {
 			t.Errorf("a ticket of %d bytes: resumed %v", n, got)
 		}
@@ -372,7 +361,7 @@ func TestClientAuth12(t *testing.T) {
 	roots := tlstest.Roots()
 	for auth := tls.NoClientCert; auth <= tls.RequireAndVerifyClientCert; auth++ {
 		for key := tlstest.KeyKind(-1); key < tlstest.NumKeyKinds; key++ {
-			clientConfig, serverConfig := pair12(func(client, server *Config) {
+			clientConfig, serverConfig := configs12(func(client, server *Config) {
 				server.ClientAuth, server.ClientCAs = auth, roots
 				if key >= 0 {
 					client.Certificates = []tls.Certificate{tlstest.ClientCertificate(key)}
@@ -380,13 +369,13 @@ func TestClientAuth12(t *testing.T) {
 				cached(client)
 			})
 			client, server := newPair(t, clientConfig, serverConfig)
-			talk(t, client, server, 1<<20)
+			talk(t, client, server, whole)
 			if key < 0 && serverConfig.requiresClientCert() {
 				wantReason(t, server, ReasonNoClientCertificate)
 				continue
 			}
 			for i := range 2 {
-				c, s := connect12(t, clientConfig, serverConfig, 1+i<<20)
+				c, s := connectSides(t, clientConfig, serverConfig, 1+i<<20)
 				cs := s.m.ConnectionState()
 				shown, verified := key >= 0 && auth != tls.NoClientCert, key >= 0 && auth >= tls.VerifyClientCertIfGiven
 				if (len(cs.PeerCertificates) > 0) != shown || (len(cs.VerifiedChains) > 0) != verified || !cs.DidResume {
@@ -429,7 +418,7 @@ func TestStaples12(t *testing.T) {
 			}
 		}
 		for range 2 {
-			c, _ := connect12(t, clientConfig, serverConfig, 1<<20)
+			c, _ := connectSides(t, clientConfig, serverConfig, whole)
 			cs := c.m.ConnectionState()
 			if (string(cs.OCSPResponse) == "response") != asks || (len(cs.SignedCertificateTimestamps) == 2) != asks || (string(judged) == "response") != asks {
 				t.Errorf("asked %v: %q, %q, judged %q, resumed %v", asks, cs.OCSPResponse, cs.SignedCertificateTimestamps, judged, cs.DidResume)
@@ -440,10 +429,10 @@ func TestStaples12(t *testing.T) {
 
 // record_size_limit bounds the content of protected records. RFC 8449.
 func TestRecordSizeLimit12(t *testing.T) {
-	clientConfig, serverConfig := pair12(func(client, server *Config) {
+	clientConfig, serverConfig := configs12(func(client, server *Config) {
 		client.RecordSizeLimit, server.RecordSizeLimit = 100, 1<<14+1
 	})
-	c, s := connect12(t, clientConfig, serverConfig, 1<<20)
+	c, s := connectSides(t, clientConfig, serverConfig, whole)
 	s.m.Write(pattern13(1000))
 	records := 0
 	for out := s.m.Output(); len(out) > 0; records++ {
@@ -456,7 +445,7 @@ func TestRecordSizeLimit12(t *testing.T) {
 	if records != 10 {
 		t.Errorf("%d records", records)
 	}
-	if c, _ := talk(t, c.m, s.m, 1<<20); len(c.data) != 1000 {
+	if c, _ := talk(t, c.m, s.m, whole); len(c.data) != 1000 {
 		t.Errorf("%d bytes arrived", len(c.data))
 	}
 	testTalk12(t, c.m, s.m, 1<<20)

@@ -352,9 +352,9 @@ func (m *Machine) Write(p []byte) (n int, err error) {
 
 // AppendSealed appends to dst what is in the output, then application data
 // sealed straight into dst, as far as the capacity of dst allows: dst never
-// grows. n says how much of p was taken, and is short when dst is full. Errors
-// are those of Write; then nothing is moved either, and AppendOutput gets what is
-// left to send.
+// grows. n says how much of p was taken, and is short when dst is full, or when a
+// key is used up, which the next call returns as its error. Errors are those of
+// Write; then nothing is moved either, and AppendOutput gets what is left to send.
 //
 // dst and p may not overlap. What was appended has to be sent before anything
 // that leaves the machine later.

@@ -399,6 +399,7 @@ func (s *sender) appendSealed(dst, p []byte) (_ []byte, n int, err error) {
 	if s.err != nil {
 		return dst, 0, s.err
 	}
+	start := len(dst)
 	dst = s.appendOutput(dst)
 	if s.out.Len() > 0 {
 		return dst, 0, nil
@@ -409,10 +410,13 @@ func (s *sender) appendSealed(dst, p []byte) (_ []byte, n int, err error) {
 			if !s.suite.tls12() && room < s.keyUpdateSize() {
 				break
 			}
-			if dst, err = s.sealKeyUpdate(dst, false); err != nil {
-				return dst, n, s.find(err)
+			if dst, err = s.sealKeyUpdate(dst, false); err == nil {
+				continue
 			}
-			continue
+			if len(dst) > start {
+				return dst, n, nil // what was moved is to be sent; the next call finds it again
+			}
+			return dst, 0, s.find(err)
 		}
 		take := s.fit(len(p)-n, room)
 		if take <= 0 {

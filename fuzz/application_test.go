@@ -260,13 +260,18 @@ func (a *application) appendSealed(p []byte, room int) {
 	if !bytes.HasPrefix(got, []byte("pre")) || cap(got) != cap(dst) || &got[0] != &dst[0] {
 		a.t.Fatal("AppendSealed did not append in place")
 	}
+	if err != nil && len(got) > 3 {
+		a.t.Fatalf("AppendSealed says %v and moved %d bytes", err, len(got)-3)
+	}
 	moved := min(waiting, len(got)-3)
 	a.out = append(a.out, got[3:]...)
 	a.sentAway(moved)
 	if err == nil && n < len(p) && room >= want {
-		a.t.Fatalf("AppendSealed took %d of %d bytes; it asked for room for %d and had %d", n, len(p), want, room)
-	}
-	if n > 0 && len(a.m.Output()) > 0 {
+		// Only a key that is used up may end it, and then the next call says so.
+		if again, _, err := a.m.AppendSealed(make([]byte, 0, room), p[n:]); err == nil || len(again) > 0 {
+			a.t.Fatalf("AppendSealed took %d of %d bytes; it asked for room for %d and had %d", n, len(p), want, room)
+		}
+	} else if n > 0 && len(a.m.Output()) > 0 {
 		a.t.Fatal("AppendSealed sealed data in front of what waits in the output")
 	}
 	a.cutShort = a.cutShort || err == nil && n < len(p)

@@ -183,15 +183,10 @@ func clientCertificate12(m *Machine, msg []byte) (State, error) {
 	if len(cert.Certificates) == 0 {
 		return 0, violation(ReasonEmptyCertificate)
 	}
-	for _, der := range cert.Certificates {
-		c.rawChain = append(c.rawChain, bytes.Clone(der)) // x509 keeps what it parses
-	}
-	chain, err := parseChain(c.rawChain)
-	if err != nil {
-		return 0, err
-	}
+	c.rawChain = cloneAll(cert.Certificates) // x509 keeps what it parses
+	chain, err := parseChain(tls.VersionTLS12, c.rawChain)
 	m.conn.PeerCertificates = chain
-	if err := checkLeaf(tls.VersionTLS12, chain[0]); err != nil {
+	if err != nil {
 		return 0, err
 	}
 	if err := c.checkLeafSuits(m.d, chain[0]); err != nil {
@@ -228,11 +223,9 @@ func (c *clientHandshake) checkLeafSuits(d *derived, leaf *x509.Certificate) err
 
 // clientChainVerified12 notes that the server's chain is good.
 func clientChainVerified12(m *Machine, _ []byte) (State, error) {
-	t, err := m.result()
-	if err != nil {
+	if err := m.takeVerdict(); err != nil {
 		return 0, err
 	}
-	m.conn.VerifiedChains = t.verified
 	if c := m.client; c.heldBack != nil {
 		return clientServerKeyExchange(m, c.heldBack)
 	}
@@ -377,11 +370,11 @@ func clientKeyAgreed12(m *Machine, _ []byte) (State, error) {
 
 // clientSigned12 proves that the certificate is the client's.
 func clientSigned12(m *Machine, _ []byte) (State, error) {
-	signature, err := m.takeSignature()
+	verify, err := m.takeSignature()
 	if err != nil {
 		return 0, err
 	}
-	m.emit(&wire.CertificateVerify{Algorithm: wire.SignatureScheme(m.client.scheme.id), Signature: signature})
+	m.emit(verify)
 	return m.finishClient12()
 }
 

@@ -358,34 +358,26 @@ func clientCertificate(m *Machine, msg []byte) (State, error) {
 		}
 		raw[i] = bytes.Clone(cert.Entries[i].Data) // x509 keeps what it parses
 	}
-	chain, err := parseChain(raw)
+	chain, err := parseChain(tls.VersionTLS13, raw)
+	m.conn.PeerCertificates = chain
 	if err != nil {
 		return 0, err
 	}
-	m.conn.PeerCertificates = chain
 	m.keepStaples(cert.Entries[0].OCSPResponse, cert.Entries[0].SCTs)
-	if err := checkLeaf(tls.VersionTLS13, chain[0]); err != nil {
-		return 0, err
-	}
 	c.transcript.Write(msg)
 	return m.awaitVerdict(StateVerifyChain, chain, raw)
 }
 
 // clientChainVerified notes that the server's chain is good.
 func clientChainVerified(m *Machine, _ []byte) (State, error) {
-	t, err := m.result()
-	if err != nil {
-		return 0, err
-	}
-	m.conn.VerifiedChains = t.verified
-	return StateWaitCertificateVerify, nil
+	return StateWaitCertificateVerify, m.takeVerdict()
 }
 
 // clientCertificateVerify checks that the server has the certificate's key.
 func clientCertificateVerify(m *Machine, msg []byte) (State, error) {
 	c := m.client
 	leaf := m.conn.PeerCertificates[0]
-	if err := m.verifySignature(msg, leaf, serverSignatureContext, c.hash()); err != nil {
+	if err := m.checkCertificateVerify(msg, leaf, signedContent(serverSignatureContext, c.hash())); err != nil {
 		return 0, err
 	}
 	c.transcript.Write(msg)
@@ -437,17 +429,16 @@ func clientCertificateChosen(m *Machine, _ []byte) (State, error) {
 	if cred == nil {
 		return m.finishClient()
 	}
-	c.scheme = scheme
 	return m.await(StateSign, newSignTask(m.cfg, cred, scheme, signedContent(clientSignatureContext, c.hash())))
 }
 
 // clientSigned proves that the certificate is the client's.
 func clientSigned(m *Machine, _ []byte) (State, error) {
-	signature, err := m.takeSignature()
+	verify, err := m.takeSignature()
 	if err != nil {
 		return 0, err
 	}
-	m.emit(&wire.CertificateVerify{Algorithm: wire.SignatureScheme(m.client.scheme.id), Signature: signature})
+	m.emit(verify)
 	return m.finishClient()
 }
 

@@ -83,11 +83,8 @@ func (m *Machine) clientCredential(t *Task, q *credentialRequest) (*credential, 
 	if t.certificate == nil || len(t.certificate.Certificate) == 0 {
 		return nil, nil, nil
 	}
-	var c *credential
-	if err := call(ReasonCallbackFailed, func() (err error) {
-		c, err = newCredential(t.certificate)
-		return err
-	}); err != nil {
+	c, err := chosenCredential(t.certificate)
+	if err != nil {
 		return nil, nil, err
 	}
 	q.authorities = nil
@@ -218,10 +215,8 @@ func (m *Machine) clientChain(msg, context []byte) (chain []*x509.Certificate, r
 		}
 		raw = append(raw, bytes.Clone(cert.Entries[i].Data)) // x509 keeps what it parses
 	}
-	if chain, err = parseChain(raw); err != nil {
-		return nil, nil, err
-	}
-	return chain, raw, checkLeaf(tls.VersionTLS13, chain[0])
+	chain, err = parseChain(tls.VersionTLS13, raw)
+	return chain, raw, err
 }
 
 // clientRequest12 is what a CertificateRequest of TLS 1.2 asks a client for. It
@@ -239,7 +234,7 @@ func (d *derived) clientRequest12(req *wire.CertificateRequest12) *credentialReq
 		schemes:            commonSchemes(d.schemes, req.SignatureAlgorithms),
 		theirs:             slices.Clone(req.SignatureAlgorithms),
 		schemesCert:        slices.Clone(req.SignatureAlgorithms),
-		authorities:        cloneNames(req.CertificateAuthorities),
+		authorities:        cloneAll(req.CertificateAuthorities),
 		authoritiesRequire: true,
 		ecdsa:              slices.Contains(req.CertificateTypes, wire.CertTypeECDSASign),
 		rsa:                slices.Contains(req.CertificateTypes, wire.CertTypeRSASign),
@@ -255,7 +250,7 @@ func (d *derived) clientRequest12(req *wire.CertificateRequest12) *credentialReq
 // info is the form of a client's request that the callbacks of crypto/tls know.
 func (q *credentialRequest) info() *tls.CertificateRequestInfo {
 	return &tls.CertificateRequestInfo{
-		AcceptableCAs:    cloneNames(q.authorities),
+		AcceptableCAs:    cloneAll(q.authorities),
 		SignatureSchemes: slices.Clone(q.offered),
 		Version:          q.version,
 	}

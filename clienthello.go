@@ -117,7 +117,7 @@ func (h *receivedHello) public() *ClientHello {
 		KeyShares:              shareGroups(h.KeyShares),
 		SignatureSchemes:       convert[tls.SignatureScheme](h.SignatureAlgorithms),
 		SignatureSchemesCert:   convert[tls.SignatureScheme](h.SignatureAlgorithmsCert),
-		CertificateAuthorities: cloneNames(h.CertificateAuthorities),
+		CertificateAuthorities: cloneAll(h.CertificateAuthorities),
 		PSKModes:               slices.Clone(h.PSKModes),
 		ECPointFormats:         slices.Clone(h.ECPointFormats),
 		EarlyData:              h.Has(wire.ExtEarlyData),
@@ -191,9 +191,10 @@ func texts(list [][]byte) []string {
 	return out
 }
 
-func cloneNames(list [][]byte) (names [][]byte) {
-	for _, name := range list {
-		names = append(names, bytes.Clone(name))
+// cloneAll copies a list of byte strings; without any it is nil.
+func cloneAll(list [][]byte) (out [][]byte) {
+	for _, b := range list {
+		out = append(out, bytes.Clone(b))
 	}
-	return names
+	return out
 }

@@ -100,6 +100,16 @@ func newConfiguredCredential(cert *tls.Certificate) (*credential, error) {
 	return c, nil
 }
 
+// chosenCredential is newCredential for one that the application has chosen: when it
+// cannot be used, that is the application's failure.
+func chosenCredential(cert *tls.Certificate) (c *credential, err error) {
+	err = call(ReasonCallbackFailed, func() (err error) {
+		c, err = newCredential(cert)
+		return err
+	})
+	return c, err
+}
+
 // issuedByAny reports whether a certificate of the chain is issued by one of the
 // authorities.
 func (c *credential) issuedByAny(authorities [][]byte) bool {

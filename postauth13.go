@@ -27,7 +27,6 @@ type postExchange struct {
 
 	// A client's.
 	request *certificateRequest
-	scheme  *scheme
 	flight  [][]byte // what is sent when it is complete
 
 	// A server's.
@@ -112,7 +111,6 @@ func clientPostChosen(m *Machine, _ []byte) (State, error) {
 	if cred == nil {
 		return m.finishPost()
 	}
-	x.scheme = scheme
 	return m.await(StatePostSign, newSignTask(m.cfg, cred, scheme, signedContent(clientSignatureContext, x.hash())))
 }
 
@@ -124,11 +122,11 @@ func clientPostChosen(m *Machine, _ []byte) (State, error) {
 // https://www.rfc-editor.org/rfc/rfc8446#section-4.6.2
 func clientPostSigned(m *Machine, _ []byte) (State, error) {
 	x := m.in.post.exchange
-	signature, err := m.takeSignature()
+	verify, err := m.takeSignature()
 	if err != nil {
 		return 0, err
 	}
-	x.add(&wire.CertificateVerify{Algorithm: wire.SignatureScheme(x.scheme.id), Signature: signature})
+	x.add(verify)
 	return m.finishPost()
 }
 
@@ -236,7 +234,7 @@ func serverPostChainVerified(m *Machine, _ []byte) (State, error) {
 // serverPostCertificateVerify checks that the client has the certificate's key.
 func serverPostCertificateVerify(m *Machine, msg []byte) (State, error) {
 	x := m.in.post.exchange
-	if err := m.verifySignature(msg, x.chain[0], clientSignatureContext, x.hash()); err != nil {
+	if err := m.checkCertificateVerify(msg, x.chain[0], signedContent(clientSignatureContext, x.hash())); err != nil {
 		return 0, err
 	}
 	x.transcript.Write(msg)

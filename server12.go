@@ -281,12 +281,12 @@ func (m *Machine) sendServerHello12(with *attachments) error {
 // serverSigned12 ends the server's flight.
 func serverSigned12(m *Machine, _ []byte) (State, error) {
 	s := m.server
-	signature, err := m.takeSignature()
+	signed, err := m.takeSignature()
 	if err != nil {
 		return 0, err
 	}
 	exchange := s.keyExchange()
-	exchange.Algorithm, exchange.Signature = wire.SignatureScheme(s.scheme.id), signature
+	exchange.Algorithm, exchange.Signature = signed.Algorithm, signed.Signature
 	m.emit(exchange)
 	asks := m.cfg.ClientAuth != tls.NoClientCert
 	if asks {
@@ -319,13 +319,10 @@ func serverClientCertificate12(m *Machine, msg []byte) (State, error) {
 		s.tls12.dropMessages()
 		return StateWaitClientKeyExchange, nil
 	}
-	raw := cloneNames(cert.Certificates) // x509 keeps what it parses
-	chain, err := parseChain(raw)
-	if err != nil {
-		return 0, err
-	}
+	raw := cloneAll(cert.Certificates) // x509 keeps what it parses
+	chain, err := parseChain(tls.VersionTLS12, raw)
 	m.conn.PeerCertificates = chain
-	if err := checkLeaf(tls.VersionTLS12, chain[0]); err != nil {
+	if err != nil {
 		return 0, err
 	}
 	s.note(msg)
@@ -334,12 +331,7 @@ func serverClientCertificate12(m *Machine, msg []byte) (State, error) {
 
 // serverChainVerified12 notes that the client's chain is good.
 func serverChainVerified12(m *Machine, _ []byte) (State, error) {
-	t, err := m.result()
-	if err != nil {
-		return 0, err
-	}
-	m.conn.VerifiedChains = t.verified
-	return StateWaitClientKeyExchange, nil
+	return StateWaitClientKeyExchange, m.takeVerdict()
 }
 
 // serverClientKeyExchange goes on with the key exchange, now that the client's
@@ -384,12 +376,8 @@ func serverKeyAgreed12(m *Machine, _ []byte) (State, error) {
 //
 // https://www.rfc-editor.org/rfc/rfc5246#section-7.4.8
 func serverCertificateVerify12(m *Machine, msg []byte) (State, error) {
-	var verify wire.CertificateVerify
-	if err := verify.Parse(msg[wire.HeaderLen:]); err != nil {
-		return 0, malformed(err)
-	}
 	leaf, messages := m.conn.PeerCertificates[0], m.server.tls12.takeMessages()
-	if err := m.d.checkSignature(tls.VersionTLS12, leaf, verify.Algorithm, messages, verify.Signature); err != nil {
+	if err := m.checkCertificateVerify(msg, leaf, messages); err != nil {
 		return 0, err
 	}
 	m.server.note(msg)

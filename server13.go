@@ -503,12 +503,11 @@ func (m *Machine) encryptedExtensions() *wire.EncryptedExtensions {
 
 // serverSigned ends the server's flight.
 func serverSigned(m *Machine, _ []byte) (State, error) {
-	s := m.server
-	signature, err := m.takeSignature()
+	verify, err := m.takeSignature()
 	if err != nil {
 		return 0, err
 	}
-	m.emit(&wire.CertificateVerify{Algorithm: wire.SignatureScheme(s.scheme.id), Signature: signature})
+	m.emit(verify)
 	return m.endServerFlight()
 }
 
@@ -559,19 +558,14 @@ func serverClientCertificate(m *Machine, msg []byte) (State, error) {
 
 // serverChainVerified notes that the client's chain is good.
 func serverChainVerified(m *Machine, _ []byte) (State, error) {
-	t, err := m.result()
-	if err != nil {
-		return 0, err
-	}
-	m.conn.VerifiedChains = t.verified
-	return StateWaitClientCertificateVerify, nil
+	return StateWaitClientCertificateVerify, m.takeVerdict()
 }
 
 // serverCertificateVerify checks that the client has the certificate's key.
 func serverCertificateVerify(m *Machine, msg []byte) (State, error) {
 	s := m.server
 	leaf := m.conn.PeerCertificates[0]
-	if err := m.verifySignature(msg, leaf, clientSignatureContext, s.hash()); err != nil {
+	if err := m.checkCertificateVerify(msg, leaf, signedContent(clientSignatureContext, s.hash())); err != nil {
 		return 0, err
 	}
 	s.transcript.Write(msg)

@@ -138,19 +138,15 @@ func (m *Machine) newCertificateTask() *Task {
 }
 
 // choose finds the chain that suits the client among ours, or takes the one that
-// the application has chosen. A certificate of the application that cannot be used
-// is its failure.
+// the application has chosen.
 func (s *serverHandshake) choose(request *credentialRequest, d *derived, chosen *tls.Certificate) (err error) {
 	candidates := d.certs
 	if chosen != nil {
-		var cred *credential
-		if err := call(ReasonCallbackFailed, func() (err error) {
-			cred, err = newCredential(chosen)
-			return err
-		}); err != nil {
+		c, err := chosenCredential(chosen)
+		if err != nil {
 			return err
 		}
-		candidates = []*credential{cred}
+		candidates = []*credential{c}
 	}
 	s.credential, s.scheme, err = request.choose(candidates)
 	return err

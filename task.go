@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"slices"
 	"sync/atomic"
+
+	"tlscore.example/tlscore/internal/wire"
 )
 
 // TaskKind says what a [Task] does.
@@ -78,7 +80,8 @@ func (s TaskSet) Has(k TaskKind) bool { return s&(1<<k) != 0 }
 //
 // A task owns copies of what it needs and never touches the machine, so a machine
 // may fail or be released meanwhile; a task that nobody waits for any more is
-// dropped, and what is secret in its result cleared. The methods of one task are not safe for concurrent use.
+// dropped, and what is secret in its result cleared. The
+// methods of one task are not safe for concurrent use.
 type Task struct {
 	kind TaskKind
 	run  func(*Task) error
@@ -379,11 +382,14 @@ func newSignTask(cfg *Config, c *credential, s *scheme, content []byte) *Task {
 // maxSignature is the longest signature that a message can hold.
 const maxSignature = 1<<16 - 1
 
-// takeSignature returns the result of a TaskSign.
-func (m *Machine) takeSignature() ([]byte, error) {
+// takeSignature returns the result of a TaskSign, as CertificateVerify has it.
+func (m *Machine) takeSignature() (*wire.CertificateVerify, error) {
 	t, err := m.result()
-	if err == nil && len(t.signature) > maxSignature {
-		err = failure(ReasonSigningFailed, errSignature)
+	if err != nil {
+		return nil, err
 	}
-	return t.signature, err
+	if len(t.signature) > maxSignature {
+		return nil, failure(ReasonSigningFailed, errSignature)
+	}
+	return &wire.CertificateVerify{Algorithm: wire.SignatureScheme(t.scheme.id), Signature: t.signature}, nil
 }

@@ -55,6 +55,15 @@ func (m *Machine) awaitVerdict(s State, chain []*x509.Certificate, raw [][]byte)
 	return m.await(s, m.newVerifyTask(chain, raw, now))
 }
 
+// takeVerdict takes the chains up to a root that were found in the peer's.
+func (m *Machine) takeVerdict() error {
+	t, err := m.result()
+	if err == nil {
+		m.conn.VerifiedChains = t.verified
+	}
+	return err
+}
+
 // newVerifyTask judges the certificate chain of the peer.
 func (m *Machine) newVerifyTask(chain []*x509.Certificate, raw [][]byte, now time.Time) *Task {
 	cfg, d, ocsp := m.cfg, m.d, m.conn.OCSPResponse
@@ -88,8 +97,9 @@ func (m *Machine) newVerifyTask(chain []*x509.Certificate, raw [][]byte, now tim
 // verification with a large one is a way to burn our CPU.
 const maxRSABits = 8192
 
-// parseChain parses the certificates that the peer sent, leaf first.
-func parseChain(raw [][]byte) ([]*x509.Certificate, error) {
+// parseChain parses the certificates that the peer sent, leaf first. The chain is there
+// also when its leaf cannot have signed a handshake of that version.
+func parseChain(version uint16, raw [][]byte) ([]*x509.Certificate, error) {
 	chain := make([]*x509.Certificate, len(raw))
 	for i, der := range raw {
 		cert, err := x509.ParseCertificate(der)
@@ -101,7 +111,7 @@ func parseChain(raw [][]byte) ([]*x509.Certificate, error) {
 		}
 		chain[i] = cert
 	}
-	return chain, nil
+	return chain, checkLeaf(version, chain[0])
 }
 
 // checkLeaf refuses end-entity certificates whose key cannot have signed a
@@ -250,11 +260,12 @@ func (d *derived) checkSignature(version uint16, leaf *x509.Certificate, id wire
 	return nil
 }
 
-// verifySignature checks the peer's CertificateVerify against the transcript.
-func (m *Machine) verifySignature(msg []byte, leaf *x509.Certificate, context string, transcript []byte) error {
+// checkCertificateVerify checks that the peer has the key of its certificate: that it
+// has signed content with it.
+func (m *Machine) checkCertificateVerify(msg []byte, leaf *x509.Certificate, content []byte) error {
 	var verify wire.CertificateVerify
 	if err := verify.Parse(msg[wire.HeaderLen:]); err != nil {
 		return malformed(err)
 	}
-	return m.d.checkSignature(tls.VersionTLS13, leaf, verify.Algorithm, signedContent(context, transcript), verify.Signature)
+	return m.d.checkSignature(m.conn.Version, leaf, verify.Algorithm, content, verify.Signature)
 }

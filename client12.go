@@ -294,7 +294,7 @@ func clientCertificateRequest12(m *Machine, msg []byte) (State, error) {
 	if err := request.Parse(msg[wire.HeaderLen:]); err != nil {
 		return 0, malformed(err)
 	}
-	m.client.request12 = m.d.clientRequest12(&request)
+	m.client.request = m.d.clientRequest12(&request)
 	m.client.note(msg)
 	return StateWaitServerHelloDone, nil
 }
@@ -310,8 +310,8 @@ func clientServerHelloDone(m *Machine, msg []byte) (State, error) {
 		return 0, err
 	}
 	c.note(msg)
-	if c.request12 != nil {
-		return m.await(StateChooseCertificate, m.newClientCertificateTask(c.request12.info()))
+	if c.request != nil {
+		return m.await(StateChooseCertificate, m.newClientCertificateTask(c.request.info()))
 	}
 	c.tls12.dropMessages()
 	return m.agreeKey12()
@@ -331,7 +331,7 @@ func clientCertificateChosen12(m *Machine, _ []byte) (State, error) {
 	if err != nil {
 		return 0, err
 	}
-	if c.credential, c.scheme, err = m.clientCredential(t, c.request12); err != nil {
+	if c.credential, c.scheme, err = m.clientCredential(t, c.request); err != nil {
 		return 0, err
 	}
 	if c.credential == nil {
@@ -354,7 +354,7 @@ func clientKeyAgreed12(m *Machine, _ []byte) (State, error) {
 	switch {
 	case c.credential != nil:
 		m.emit(c.credential.message12())
-	case c.request12 != nil:
+	case c.request != nil:
 		m.emit(&wire.Certificate12{})
 	}
 	m.emit(&wire.ClientKeyExchange{Point: t.public})

@@ -317,7 +317,7 @@ func clientEncryptedExtensions(m *Machine, msg []byte) (State, error) {
 // clientCertificateRequest notes what certificate the server wants.
 func clientCertificateRequest(m *Machine, msg []byte) (State, error) {
 	c := m.client
-	q, err := parseCertificateRequest(msg)
+	q, err := m.d.clientRequest13(msg)
 	if err != nil {
 		return 0, err
 	}
@@ -421,7 +421,7 @@ func clientCertificateChosen(m *Machine, _ []byte) (State, error) {
 	if err != nil {
 		return 0, err
 	}
-	cred, scheme, err := c.request.credential(m, t)
+	cred, scheme, err := m.clientCredential(t, c.request)
 	if err != nil {
 		return 0, err
 	}

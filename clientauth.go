@@ -91,19 +91,10 @@ func (m *Machine) clientCredential(t *Task, q *credentialRequest) (*credential, 
 	return q.choose([]*credential{c})
 }
 
-// certificateRequest is what a server of TLS 1.3 asks of a client's certificate, in
-// memory of our own.
-type certificateRequest struct {
-	context     []byte
-	schemes     []wire.SignatureScheme
-	schemesCert []wire.SignatureScheme
-	authorities [][]byte
-}
-
-// parseCertificateRequest judges a CertificateRequest by itself. oid_filters are
-// about extensions that a client recognizes, and this one recognizes none: who
-// chooses the certificate may.
-func parseCertificateRequest(msg []byte) (*certificateRequest, error) {
+// clientRequest13 is what a CertificateRequest of TLS 1.3 asks a client for. It holds
+// nothing of the message. oid_filters are about extensions that a client recognizes, and
+// this one recognizes none: who chooses the certificate may.
+func (d *derived) clientRequest13(msg []byte) (*credentialRequest, error) {
 	var req wire.CertificateRequest
 	if err := req.Parse(msg[wire.HeaderLen:]); err != nil {
 		return nil, malformed(err)
@@ -113,55 +104,33 @@ func parseCertificateRequest(msg []byte) (*certificateRequest, error) {
 	if !req.Has(wire.ExtSignatureAlgorithms) {
 		return nil, violationf(ReasonMissingExtension, "%s in CertificateRequest", wire.ExtSignatureAlgorithms)
 	}
-	q := &certificateRequest{
+	q := &credentialRequest{
+		version: tls.VersionTLS13,
 		context: bytes.Clone(req.RequestContext),
-		schemes: req.SignatureAlgorithms,
+		schemes: commonSchemes(d.schemes, req.SignatureAlgorithms),
+		theirs:  req.SignatureAlgorithms,
+		offered: convert[tls.SignatureScheme](req.SignatureAlgorithms),
 		// "If no "signature_algorithms_cert" extension is present, then the
 		// "signature_algorithms" extension also applies to signatures appearing
 		// in certificates."
 		// https://www.rfc-editor.org/rfc/rfc8446#section-4.2.3
 		schemesCert: req.SignatureAlgorithms,
+		authorities: cloneAll(req.CertificateAuthorities),
 	}
 	if req.Has(wire.ExtSignatureAlgorithmsCert) {
 		q.schemesCert = req.SignatureAlgorithmsCert
 	}
-	for _, name := range req.CertificateAuthorities {
-		q.authorities = append(q.authorities, bytes.Clone(name))
-	}
 	return q, nil
 }
 
-// info is the form that the callbacks of crypto/tls know.
-func (q *certificateRequest) info() *tls.CertificateRequestInfo {
-	info := &tls.CertificateRequestInfo{
-		SignatureSchemes: convert[tls.SignatureScheme](q.schemes),
-		Version:          tls.VersionTLS13,
-	}
-	for _, name := range q.authorities {
-		info.AcceptableCAs = append(info.AcceptableCAs, bytes.Clone(name))
-	}
-	return info
-}
-
-// credential is clientCredential for this request.
-func (q *certificateRequest) credential(m *Machine, t *Task) (*credential, *scheme, error) {
-	return m.clientCredential(t, &credentialRequest{
-		version:     tls.VersionTLS13,
-		schemes:     commonSchemes(m.d.schemes, q.schemes),
-		theirs:      q.schemes,
-		schemesCert: q.schemesCert,
-		authorities: q.authorities,
-	})
-}
-
-// message returns the Certificate that answers the request: that of the
+// message returns the Certificate of TLS 1.3 that answers the request: that of the
 // credential, or without one an empty one.
 //
 //	"If this message is in response to a CertificateRequest, the value of
 //	certificate_request_context in that message."
 //
 // https://www.rfc-editor.org/rfc/rfc8446#section-4.4.2
-func (q *certificateRequest) message(c *credential) *wire.Certificate {
+func (q *credentialRequest) message(c *credential) *wire.Certificate {
 	msg := new(wire.Certificate)
 	if c != nil {
 		msg = c.message()
@@ -170,7 +139,7 @@ func (q *certificateRequest) message(c *credential) *wire.Certificate {
 	return msg
 }
 
-// certificateRequest asks a client for a certificate.
+// certificateRequest asks a client for a certificate. RFC 8446, Section 4.3.2.
 func (d *derived) certificateRequest(context []byte) *wire.CertificateRequest {
 	req := &wire.CertificateRequest{
 		RequestContext:          context,
@@ -230,14 +199,13 @@ func (m *Machine) clientChain(msg, context []byte) (chain []*x509.Certificate, r
 // https://www.rfc-editor.org/rfc/rfc5246#section-7.4.4
 func (d *derived) clientRequest12(req *wire.CertificateRequest12) *credentialRequest {
 	q := &credentialRequest{
-		version:            tls.VersionTLS12,
-		schemes:            commonSchemes(d.schemes, req.SignatureAlgorithms),
-		theirs:             slices.Clone(req.SignatureAlgorithms),
-		schemesCert:        slices.Clone(req.SignatureAlgorithms),
-		authorities:        cloneAll(req.CertificateAuthorities),
-		authoritiesRequire: true,
-		ecdsa:              slices.Contains(req.CertificateTypes, wire.CertTypeECDSASign),
-		rsa:                slices.Contains(req.CertificateTypes, wire.CertTypeRSASign),
+		version:     tls.VersionTLS12,
+		schemes:     commonSchemes(d.schemes, req.SignatureAlgorithms),
+		theirs:      slices.Clone(req.SignatureAlgorithms),
+		schemesCert: slices.Clone(req.SignatureAlgorithms),
+		authorities: cloneAll(req.CertificateAuthorities),
+		ecdsa:       slices.Contains(req.CertificateTypes, wire.CertTypeECDSASign),
+		rsa:         slices.Contains(req.CertificateTypes, wire.CertTypeRSASign),
 	}
 	for _, id := range req.SignatureAlgorithms {
 		if s := schemeInfo(tls.SignatureScheme(id)); s != nil && (s.key == x509.RSA && q.rsa || s.key != x509.RSA && q.ecdsa) {

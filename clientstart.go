@@ -35,13 +35,12 @@ type clientHandshake struct {
 	retry    *retryRequest
 	offer    *offer // the session that it wants to resume, until the server has decided
 
-	request   *certificateRequest // the server's, if it wants a certificate
-	earlyOpen bool                // early data was offered, and is neither ended nor refused
+	request   *credentialRequest // the server's, if it wants a certificate
+	earlyOpen bool               // early data was offered, and is neither ended nor refused
 
 	// Of TLS 1.2.
 	session12      *resumed                 // the session that it wants to resume, until the server has decided
-	request12      *credentialRequest       // the server's, if it wants a certificate
-	credential     *credential              // that answers it
+	credential     *credential              // that answers the request
 	scheme         *scheme                  // that it signs with
 	statusExpected bool                     // the server may send a CertificateStatus
 	ticketExpected bool                     // the server will send a NewSessionTicket

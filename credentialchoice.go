@@ -17,6 +17,8 @@ import (
 // 7.4.2 and 7.4.6.
 type credentialRequest struct {
 	version uint16
+	// context is the certificate_request_context of a server of TLS 1.3.
+	context []byte
 	// schemes are those that both sides have, in the order in which they are to
 	// be used.
 	schemes []tls.SignatureScheme

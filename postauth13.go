@@ -26,7 +26,7 @@ type postExchange struct {
 	transcript *schedule.Transcript
 
 	// A client's.
-	request *certificateRequest
+	request *credentialRequest
 	flight  [][]byte // what is sent when it is complete
 
 	// A server's.
@@ -83,7 +83,7 @@ func clientPostRequest(m *Machine, msg []byte) (State, error) {
 	if m.in.certificateRequests > maxCertificateRequests || m.out.unreadAnswers() >= maxCertificateRequests {
 		return 0, violation(ReasonTooManyCertificateRequests)
 	}
-	q, err := parseCertificateRequest(msg)
+	q, err := m.d.clientRequest13(msg)
 	if err != nil {
 		return 0, err
 	}
@@ -103,7 +103,7 @@ func clientPostChosen(m *Machine, _ []byte) (State, error) {
 	if err != nil {
 		return 0, err
 	}
-	cred, scheme, err := x.request.credential(m, t)
+	cred, scheme, err := m.clientCredential(t, x.request)
 	if err != nil {
 		return 0, err
 	}

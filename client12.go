@@ -282,7 +282,7 @@ func clientServerKeyExchange(m *Machine, msg []byte) (State, error) {
 	if err := m.d.checkSignature(tls.VersionTLS12, leaf, exchange.Algorithm, content, exchange.Signature); err != nil {
 		return 0, err
 	}
-	c.tls12.group, c.serverShare = group, bytes.Clone(exchange.Point)
+	c.group, c.serverShare = group, bytes.Clone(exchange.Point)
 	m.conn.CurveID = group
 	c.note(msg)
 	return StateWaitRequestOrHelloDone, nil
@@ -320,7 +320,7 @@ func clientServerHelloDone(m *Machine, msg []byte) (State, error) {
 // agreeKey12 does the client's part of the key exchange.
 func (m *Machine) agreeKey12() (State, error) {
 	c := m.client
-	return m.await(StateAgreeKey, newRespondTask(m.cfg, c.tls12.group, c.serverShare))
+	return m.await(StateAgreeKey, newRespondTask(m.cfg, c.group, c.serverShare))
 }
 
 // clientCertificateChosen12 notes what the client authenticates with, if with

@@ -264,7 +264,7 @@ func (m *Machine) judgeEarlyData() (State, error) {
 		return m.agreeKey()
 	}
 	t := &Task{kind: TaskDecideEarlyData}
-	t.early = EarlyDataInfo{ServerName: s.serverName, Protocol: string(s.protocol), TicketData: s.resumed.AppData}
+	t.early = EarlyDataInfo{ServerName: m.conn.ServerName, Protocol: string(s.protocol), TicketData: s.resumed.AppData}
 	cfg, verified := m.cfg, s.offered.binders[s.offered.next-1]
 	t.run = func(t *Task) error {
 		return call(ReasonCallbackFailed, func() error {

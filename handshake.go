@@ -2,6 +2,7 @@ package tlscore
 
 import (
 	"crypto/hmac"
+	"crypto/tls"
 	"fmt"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 type handshake struct {
 	clientRandom [32]byte // names the connection in the key log
 	suite        *cipherSuite
+	group        tls.CurveID // of the key exchange; a client of TLS 1.3 has its shares
 	transcript   *schedule.Transcript
 	secret       *schedule.HandshakeSecret
 	main         *schedule.MainSecret // once it is derived

@@ -14,7 +14,6 @@ import (
 
 // handshake12 is what both roles keep besides of a handshake of TLS 1.2.
 type handshake12 struct {
-	group        tls.CurveID
 	serverRandom [schedule.RandomLen]byte
 
 	extended bool // the master secret is bound to the handshake. RFC 7627.

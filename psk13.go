@@ -224,7 +224,7 @@ func (s *serverHandshake) hashHello(msg []byte, hello *wire.ClientHello) {
 	s.transcript.Write(msg[cut:])
 }
 
-// authenticate goes on with a ClientHello that has the key share: by resuming a session
+// answerHello goes on with a ClientHello that has the key share: by resuming a session
 // that it offers, or else with a certificate.
 //
 //	"Servers MUST NOT select a key exchange mode that is not listed by the
@@ -232,8 +232,9 @@ func (s *serverHandshake) hashHello(msg []byte, hello *wire.ClientHello) {
 //	resumption."
 //
 // https://www.rfc-editor.org/rfc/rfc8446#section-4.2.9
-func (m *Machine) authenticate() (State, error) {
+func (m *Machine) answerHello(share *wire.KeyShare) (State, error) {
 	s := m.server
+	s.share = bytes.Clone(share.Data)
 	if s.offered != nil && s.resumption {
 		return m.openTicket()
 	}
@@ -272,7 +273,7 @@ func (m *Machine) authenticateAnew() (State, error) {
 // serverTicketOpened resumes the session that was found, if it can be.
 func serverTicketOpened(m *Machine, _ []byte) (State, error) {
 	s := m.server
-	r, err := m.openedSession(s.serverName)
+	r, err := m.openedSession()
 	if err != nil {
 		return 0, err
 	}

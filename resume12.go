@@ -170,7 +170,7 @@ func (m *Machine) candidate12(hello *wire.ClientHello) []byte {
 // handshake.
 func serverTicketOpened12(m *Machine, _ []byte) (State, error) {
 	s := m.server
-	r, err := m.openedSession(s.serverName)
+	r, err := m.openedSession()
 	if err != nil {
 		return 0, err
 	}

@@ -293,8 +293,7 @@ func (c *Config) openTicket(ticket []byte, keys *TicketKeys, version uint16) ([]
 }
 
 // openedSession returns what a server may resume of what TaskOpenTicket has found, or nil.
-// name is that of the connection.
-func (m *Machine) openedSession(name string) (*resumed, error) {
+func (m *Machine) openedSession() (*resumed, error) {
 	t, err := m.result()
 	if err != nil {
 		return nil, err
@@ -313,5 +312,5 @@ func (m *Machine) openedSession(name string) (*resumed, error) {
 		s.Wipe()
 		return nil, nil
 	}
-	return m.usable(s, true, name, now), nil
+	return m.usable(s, true, m.conn.ServerName, now), nil
 }

@@ -154,7 +154,7 @@ func TestSealTicket(t *testing.T) {
 			open := func(ticket []byte) *resumed {
 				m.task = newOpenTicketTask(m, ticket)
 				m.task.Run()
-				r, err := m.openedSession("localhost")
+				r, err := m.openedSession()
 				if err != nil {
 					t.Error(err)
 				}
@@ -208,7 +208,7 @@ func TestSealTicketFails(t *testing.T) {
 	}
 	m.task = newOpenTicketTask(m, []byte("ticket"))
 	m.task.Run()
-	if _, err := m.openedSession(""); reasonOf(err) != ReasonCallbackPanicked {
+	if _, err := m.openedSession(); reasonOf(err) != ReasonCallbackPanicked {
 		t.Errorf("OpenTicket panics: %v", err)
 	}
 }

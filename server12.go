@@ -67,15 +67,9 @@ func serverHello12(m *Machine) (State, error) {
 	if err := s.negotiate12(m.d, hello); err != nil {
 		return 0, err
 	}
-	if hello.Has(wire.ExtRecordSizeLimit) {
-		if err := m.agreeRecordSize(hello.RecordSizeLimit); err != nil {
-			return 0, err
-		}
-		s.recordSizeLimit = m.in.maxInner
+	if err := m.takeOffers(hello); err != nil {
+		return 0, err
 	}
-	m.conn.ServerName = s.serverName
-	m.conn.NegotiatedProtocol = string(s.protocol)
-	m.conn.NegotiatedProtocolIsMutual = true
 	if candidate := m.candidate12(hello); candidate != nil {
 		return m.await(StateOpenTicket, newOpenTicketTask(m, candidate))
 	}
@@ -84,7 +78,7 @@ func serverHello12(m *Machine) (State, error) {
 
 // chooseCertificate12 begins a full handshake.
 func (m *Machine) chooseCertificate12() (State, error) {
-	m.conn.CurveID = m.server.tls12.group
+	m.conn.CurveID = m.server.group
 	return m.await(StateChooseCertificate, m.newCertificateTask())
 }
 
@@ -96,8 +90,8 @@ func checkClientHello12(hello *wire.ClientHello) error {
 	if !bytes.Contains(hello.CompressionMethods, []byte{0}) {
 		return violation(ReasonCompression)
 	}
-	if hello.Has(wire.ExtServerName) && !plausibleServerName(hello.ServerName) {
-		return violation(ReasonBadServerName)
+	if err := checkServerName(hello); err != nil {
+		return err
 	}
 	// "If the client sends the extension and the extension does not contain the
 	// uncompressed point format, and the client has used the Supported Groups
@@ -120,17 +114,14 @@ func (s *serverHandshake) negotiate12(d *derived, hello *wire.ClientHello) error
 	}
 	for _, id := range d.groups {
 		if groupSuits(tls.VersionTLS12, id) && slices.Contains(hello.SupportedGroups, wire.NamedGroup(id)) {
-			s.tls12.group = id
+			s.group = id
 			break
 		}
 	}
-	if s.tls12.group == 0 {
+	if s.group == 0 {
 		return violation(ReasonNoCommonGroup)
 	}
-	if hello.Has(wire.ExtServerName) {
-		s.serverName = string(hello.ServerName)
-	}
-	return s.chooseProtocol(d, hello)
+	return nil
 }
 
 // commonSuites12 returns the cipher suites that both sides have, in our order.
@@ -158,7 +149,7 @@ func serverCertificateChosen12(m *Machine, _ []byte) (State, error) {
 	m.conn.CipherSuite = uint16(suite.id)
 	s.tls12.keepMessages = m.cfg.ClientAuth != tls.NoClientCert
 	s.startTranscript12(suite, m.hello.message)
-	return m.await(StateMakeKeyShare, newSharesTask(m.cfg, []tls.CurveID{s.tls12.group}))
+	return m.await(StateMakeKeyShare, newSharesTask(m.cfg, []tls.CurveID{s.group}))
 }
 
 // useCertificate12 is useCertificate, with what TLS 1.2 asks of a certificate. It
@@ -170,7 +161,7 @@ func (s *serverHandshake) useCertificate12(d *derived, chosen *tls.Certificate, 
 		schemes:     commonSchemes(d.schemes, hello.SignatureAlgorithms),
 		theirs:      hello.SignatureAlgorithms,
 		schemesCert: hello.certificateSchemes(),
-		serverName:  s.serverName,
+		serverName:  string(hello.ServerName),
 		ecdsa:       slices.ContainsFunc(suites, func(s *cipherSuite) bool { return !s.rsa }),
 		rsa:         slices.ContainsFunc(suites, func(s *cipherSuite) bool { return s.rsa }),
 		curves:      convert[tls.CurveID](hello.SupportedGroups),
@@ -210,7 +201,7 @@ func serverKeyMade12(m *Machine, _ []byte) (State, error) {
 
 // keyExchange is the ServerKeyExchange without its signature.
 func (s *serverHandshake) keyExchange() *wire.ServerKeyExchange {
-	return &wire.ServerKeyExchange{Group: wire.NamedGroup(s.tls12.group), Point: s.key.public}
+	return &wire.ServerKeyExchange{Group: wire.NamedGroup(s.group), Point: s.key.public}
 }
 
 // sendServerHello12 sends ServerHello.
@@ -247,7 +238,7 @@ func (m *Machine) sendServerHello12(with *attachments) error {
 		// "server_name" in the (extended) server hello." But "When resuming a
 		// session, the server MUST NOT include a server_name extension in the server
 		// hello." RFC 6066, Section 3.
-		{wire.ExtServerName, s.serverName != "" && s.resumed == nil},
+		{wire.ExtServerName, m.conn.ServerName != "" && s.resumed == nil},
 		// "If the secure_renegotiation flag is set to TRUE, the server MUST
 		// include an empty "renegotiation_info" extension in the ServerHello
 		// message."

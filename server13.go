@@ -76,8 +76,11 @@ func serverHello13(m *Machine) (State, error) {
 		return 0, err
 	}
 	m.speak(tls.VersionTLS13)
-	share, err := s.negotiate(m.cfg, m.d, hello)
+	share, err := s.negotiate(m.d, hello)
 	if err != nil {
+		return 0, err
+	}
+	if err := m.takeOffers(hello); err != nil {
 		return 0, err
 	}
 	s.transcript = schedule.NewTranscript(s.suite.hash)
@@ -95,15 +98,6 @@ func serverHello13(m *Machine) (State, error) {
 	s.postAuth = hello.Has(wire.ExtPostHandshakeAuth)
 	m.conn.CipherSuite = uint16(s.suite.id)
 	m.conn.CurveID = s.group
-	m.conn.ServerName = s.serverName
-	m.conn.NegotiatedProtocol = string(s.protocol)
-	m.conn.NegotiatedProtocolIsMutual = true
-	if hello.Has(wire.ExtRecordSizeLimit) {
-		if err := m.agreeRecordSize(hello.RecordSizeLimit); err != nil {
-			return 0, err
-		}
-		s.recordSizeLimit = m.in.maxInner
-	}
 	if share == nil {
 		m.sendHelloRetryRequest()
 		return StateWaitClientHelloRetry, nil
@@ -131,8 +125,8 @@ func checkClientHello(hello *wire.ClientHello) error {
 	if err := checkMandatory(hello); err != nil {
 		return err
 	}
-	if hello.Has(wire.ExtServerName) && !plausibleServerName(hello.ServerName) {
-		return violation(ReasonBadServerName)
+	if err := checkServerName(hello); err != nil {
+		return err
 	}
 	return checkKeyShares(hello)
 }
@@ -201,7 +195,7 @@ func checkKeyShares(hello *wire.ClientHello) error {
 
 // negotiate chooses the parameters. It returns the client's key share for the
 // chosen group, or nil when there is none yet.
-func (s *serverHandshake) negotiate(cfg *Config, d *derived, hello *wire.ClientHello) (*wire.KeyShare, error) {
+func (s *serverHandshake) negotiate(d *derived, hello *wire.ClientHello) (*wire.KeyShare, error) {
 	for _, suite := range d.suites {
 		if !suite.tls12() && slices.Contains(hello.CipherSuites, suite.id) {
 			s.suite = suite
@@ -216,14 +210,7 @@ func (s *serverHandshake) negotiate(cfg *Config, d *derived, hello *wire.ClientH
 	if s.suite == nil {
 		return nil, violation(ReasonNoCommonCipherSuite)
 	}
-	share, err := s.chooseGroup(d, hello)
-	if err != nil {
-		return nil, err
-	}
-	if hello.Has(wire.ExtServerName) {
-		s.serverName = string(hello.ServerName)
-	}
-	return share, s.chooseProtocol(d, hello)
+	return s.chooseGroup(d, hello)
 }
 
 // chooseGroup prefers post-quantum groups to others, then groups with a share to
@@ -260,12 +247,6 @@ func findShare(list []wire.KeyShare, id tls.CurveID) *wire.KeyShare {
 		}
 	}
 	return nil
-}
-
-// answerHello goes on with a ClientHello that has the key share.
-func (m *Machine) answerHello(share *wire.KeyShare) (State, error) {
-	m.server.share = bytes.Clone(share.Data)
-	return m.authenticate()
 }
 
 // agreeKey goes on with the key exchange, now that it is known that the client can be
@@ -393,7 +374,7 @@ func (s *serverHandshake) useCertificate(d *derived, chosen *tls.Certificate, he
 		schemes:     commonSchemes(d.schemes, hello.SignatureAlgorithms),
 		theirs:      hello.SignatureAlgorithms,
 		schemesCert: hello.certificateSchemes(),
-		serverName:  s.serverName,
+		serverName:  string(hello.ServerName),
 		authorities: hello.CertificateAuthorities,
 	}, d, chosen)
 }
@@ -477,7 +458,7 @@ func (m *Machine) installClientKey() error {
 func (m *Machine) encryptedExtensions() *wire.EncryptedExtensions {
 	s := m.server
 	ee := &wire.EncryptedExtensions{ALPN: s.protocol}
-	if s.serverName != "" && s.resumed == nil {
+	if m.conn.ServerName != "" && s.resumed == nil {
 		// "In this event, the server SHALL include an extension of type
 		// "server_name" in the (extended) server hello." And: "When resuming a
 		// session, the server MUST NOT include a server_name extension in the

@@ -25,10 +25,8 @@ var serverHelloRules = ruleTable{
 // serverHandshake is what a server keeps until the handshake is over.
 type serverHandshake struct {
 	handshake
-	group      tls.CurveID
 	credential *credential
 	scheme     *scheme
-	serverName string
 	protocol   []byte // of ALPN; nil without
 	share      []byte // the client's, for the group
 	sessionID  []byte
@@ -84,20 +82,36 @@ func serverAccept(m *Machine, _ []byte) (State, error) {
 	return serverHello13(m)
 }
 
-// plausibleServerName refuses what no host name can be, and leaves the judgement
-// of names to whoever chooses a certificate.
+// checkServerName refuses what no host name can be, and leaves the judgement of names to
+// whoever chooses a certificate.
 //
 //	"The hostname is represented as a byte string using ASCII encoding without
 //	a trailing dot."
 //
 // RFC 6066, Section 3.
-func plausibleServerName(name []byte) bool {
-	for _, b := range name {
-		if b <= ' ' || b >= 0x7f {
-			return false
-		}
+func checkServerName(hello *wire.ClientHello) error {
+	outside := func(r rune) bool { return r <= ' ' || r >= 0x7f }
+	if bytes.ContainsFunc(hello.ServerName, outside) || bytes.HasSuffix(hello.ServerName, []byte(".")) {
+		return violation(ReasonBadServerName)
 	}
-	return !bytes.HasSuffix(name, []byte("."))
+	return nil
+}
+
+// takeOffers settles what does not depend on the version: the name that the client asks
+// for, the application protocol, and the size of records.
+func (m *Machine) takeOffers(hello *wire.ClientHello) error {
+	s := m.server
+	if err := s.chooseProtocol(m.d, hello); err != nil {
+		return err
+	}
+	m.conn.ServerName = string(hello.ServerName)
+	m.conn.NegotiatedProtocol = string(s.protocol)
+	m.conn.NegotiatedProtocolIsMutual = true
+	if !hello.Has(wire.ExtRecordSizeLimit) {
+		return nil
+	}
+	s.recordSizeLimit = m.cfg.ownRecordSizeLimit(m.conn.Version)
+	return m.agreeRecordSize(hello.RecordSizeLimit)
 }
 
 // chooseProtocol answers ALPN.
@@ -125,7 +139,7 @@ func (s *serverHandshake) chooseProtocol(d *derived, hello *wire.ClientHello) er
 // newCertificateTask asks the application for a certificate.
 func (m *Machine) newCertificateTask() *Task {
 	cfg, info := m.cfg, m.hello.info()
-	ask := cfg.GetCertificate != nil && (len(m.d.certs) == 0 || m.server.serverName != "")
+	ask := cfg.GetCertificate != nil && (len(m.d.certs) == 0 || m.conn.ServerName != "")
 	return &Task{kind: TaskChooseCertificate, hello: info, run: func(t *Task) error {
 		if !ask {
 			return nil

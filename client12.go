@@ -109,17 +109,14 @@ func clientServerHello12(m *Machine, msg []byte, hello *wire.ServerHello) (State
 	if err := m.takeProtocol(hello.Has(wire.ExtALPN), hello.ALPN); err != nil {
 		return 0, err
 	}
-	if hello.Has(wire.ExtRecordSizeLimit) {
-		if err := m.agreeRecordSize(hello.RecordSizeLimit); err != nil {
-			return 0, err
-		}
+	if err := m.agreeRecordSize(hello.Has(wire.ExtRecordSizeLimit), hello.RecordSizeLimit); err != nil {
+		return 0, err
 	}
 	t.serverRandom = hello.Random
 	t.extended = hello.Has(wire.ExtExtendedMasterSecret)
 	t.sessionID = bytes.Clone(hello.SessionID)
 	t.keepMessages = !resumes // until it is known that the server wants no certificate
-	c.startTranscript12(suite, c.helloRaw)
-	c.helloRaw = nil
+	c.hashHello(suite)
 	c.note(msg)
 	c.statusExpected = hello.Has(wire.ExtStatusRequest)
 	c.ticketExpected = hello.Has(wire.ExtSessionTicket)

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"slices"
 
-	"tlscore.example/tlscore/internal/schedule"
 	"tlscore.example/tlscore/internal/wire"
 )
 
@@ -126,7 +125,7 @@ func clientHelloRetryRequest(m *Machine, msg []byte) (State, error) {
 	m.conn.HelloRetryRequest = true
 	m.refuseEarly(nil)
 	c.retryOffer(suite, msg)
-	c.startTranscript(suite)
+	c.hashHello(suite)
 	c.transcript.HelloRetry()
 	c.transcript.Write(msg)
 	if retry.Has(wire.ExtCookie) {
@@ -195,15 +194,6 @@ func (m *Machine) sendSecondHello() (State, error) {
 	return StateWaitServerHelloRetry, nil
 }
 
-// startTranscript begins the transcript with the first ClientHello, now that the
-// hash is known.
-func (c *clientHandshake) startTranscript(suite *cipherSuite) {
-	c.suite = suite
-	c.transcript = schedule.NewTranscript(suite.hash)
-	c.transcript.Write(c.helloRaw)
-	c.helloRaw = nil
-}
-
 // clientServerHello13 takes the choice of a server that speaks TLS 1.3.
 func clientServerHello13(m *Machine, msg []byte, hello *wire.ServerHello) (State, error) {
 	c := m.client
@@ -223,7 +213,7 @@ func clientServerHello13(m *Machine, msg []byte, hello *wire.ServerHello) (State
 	}
 	m.speak(tls.VersionTLS13)
 	if c.retry == nil {
-		c.startTranscript(suite)
+		c.hashHello(suite)
 	}
 	c.transcript.Write(msg)
 	m.conn.CipherSuite = uint16(suite.id)
@@ -299,10 +289,8 @@ func clientEncryptedExtensions(m *Machine, msg []byte) (State, error) {
 	if err := m.takeProtocol(ee.Has(wire.ExtALPN), ee.ALPN); err != nil {
 		return 0, err
 	}
-	if ee.Has(wire.ExtRecordSizeLimit) {
-		if err := m.agreeRecordSize(ee.RecordSizeLimit); err != nil {
-			return 0, err
-		}
+	if err := m.agreeRecordSize(ee.Has(wire.ExtRecordSizeLimit), ee.RecordSizeLimit); err != nil {
+		return 0, err
 	}
 	if err := m.takeEarlyAnswer(&ee); err != nil {
 		return 0, err

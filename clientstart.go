@@ -224,6 +224,12 @@ func (c *clientHandshake) share(id tls.CurveID) *keyShare {
 	return nil
 }
 
+// hashHello begins the transcript with the first ClientHello.
+func (c *clientHandshake) hashHello(suite *cipherSuite) {
+	c.startTranscript(suite, c.helloRaw)
+	c.helloRaw = nil
+}
+
 // checkSolicited refuses extensions that we did not ask for.
 //
 //	"Implementations MUST NOT send extension responses if the remote endpoint

@@ -55,6 +55,23 @@ func (h *handshake) wipe() {
 	}
 }
 
+// startTranscript begins the transcript with a ClientHello, now that the hash is known.
+func (h *handshake) startTranscript(suite *cipherSuite, clientHello []byte) {
+	h.suite = suite
+	h.transcript = schedule.NewTranscript(suite.hash)
+	h.note(clientHello)
+}
+
+// note adds a message to the transcript.
+func (h *handshake) note(msg []byte) {
+	if h.transcript != nil {
+		h.transcript.Write(msg)
+	}
+	if h.tls12 != nil && h.tls12.keepMessages {
+		h.tls12.messages = append(h.tls12.messages, msg...)
+	}
+}
+
 // hash returns the transcript hash so far.
 func (h *handshake) hash() []byte { return h.transcript.Sum(nil) }
 
@@ -146,7 +163,7 @@ func (m *Machine) startSending(suite *cipherSuite, secret *schedule.TrafficSecre
 // StateConnected but through it, and what has to be true there is checked by it: the
 // peer's Finished against the transcript as it was before that message.
 func (m *Machine) connected(h *handshake, base *schedule.TrafficSecret, msg, transcript []byte) error {
-	if err := checkFinished(base, msg, transcript); err != nil {
+	if err := checkFinished(msg, base.Finished(nil, transcript)); err != nil {
 		return err
 	}
 	if err := m.in.install(h.suite, &h.peerSecret); err != nil {
@@ -156,9 +173,8 @@ func (m *Machine) connected(h *handshake, base *schedule.TrafficSecret, msg, tra
 	return nil
 }
 
-// checkFinished compares a Finished of the peer with the one that the base key
-// gives.
-func checkFinished(base *schedule.TrafficSecret, msg, transcript []byte) error {
+// checkFinished compares a Finished of the peer with what it has to be.
+func checkFinished(msg, expected []byte) error {
 	var fin wire.Finished
 	if err := fin.Parse(msg[wire.HeaderLen:]); err != nil {
 		return malformed(err)
@@ -167,7 +183,7 @@ func checkFinished(base *schedule.TrafficSecret, msg, transcript []byte) error {
 	// and if incorrect MUST terminate the connection with a "decrypt_error"
 	// alert."
 	// https://www.rfc-editor.org/rfc/rfc8446#section-4.4.4
-	if !hmac.Equal(fin.VerifyData, base.Finished(nil, transcript)) {
+	if !hmac.Equal(fin.VerifyData, expected) {
 		return violation(ReasonBadFinished)
 	}
 	return nil

@@ -1,7 +1,6 @@
 package tlscore
 
 import (
-	"crypto/hmac"
 	"crypto/tls"
 
 	"tlscore.example/tlscore/internal/record"
@@ -60,23 +59,6 @@ func (h *handshake12) takeMessages() []byte {
 	messages := h.messages
 	h.dropMessages()
 	return messages
-}
-
-// note adds a message to the transcript.
-func (h *handshake) note(msg []byte) {
-	if h.transcript != nil {
-		h.transcript.Write(msg)
-	}
-	if h.tls12 != nil && h.tls12.keepMessages {
-		h.tls12.messages = append(h.tls12.messages, msg...)
-	}
-}
-
-// startTranscript12 begins the transcript with the ClientHello.
-func (h *handshake) startTranscript12(suite *cipherSuite, clientHello []byte) {
-	h.suite = suite
-	h.transcript = schedule.NewTranscript(suite.hash)
-	h.note(clientHello)
 }
 
 // deriveMaster12 derives the master secret from the shared secret. The transcript
@@ -166,10 +148,6 @@ func (m *Machine) sendFinished12() {
 // that message. Every way into StateConnected leads through it.
 func (m *Machine) checkFinished12(msg []byte) error {
 	h := m.handshakeState()
-	var fin wire.Finished
-	if err := fin.Parse(msg[wire.HeaderLen:]); err != nil {
-		return malformed(err)
-	}
 	// What follows is application data, in records of its own.
 	if err := m.in.aligned(); err != nil {
 		return err
@@ -181,8 +159,8 @@ func (m *Machine) checkFinished12(msg []byte) error {
 	// "Recipients of Finished messages MUST verify that the contents are
 	// correct."
 	// https://www.rfc-editor.org/rfc/rfc5246#section-7.4.9
-	if !hmac.Equal(fin.VerifyData, expected(nil, h.hash())) {
-		return violation(ReasonBadFinished)
+	if err := checkFinished(msg, expected(nil, h.hash())); err != nil {
+		return err
 	}
 	h.note(msg)
 	return nil

@@ -245,7 +245,7 @@ func serverPostCertificateVerify(m *Machine, msg []byte) (State, error) {
 // certificates, in place of those that it had.
 func serverPostFinished(m *Machine, msg []byte) (State, error) {
 	x := m.in.post.exchange
-	if err := checkFinished(&m.in.secret, msg, x.hash()); err != nil {
+	if err := checkFinished(msg, m.in.secret.Finished(nil, x.hash())); err != nil {
 		return 0, err
 	}
 	m.in.post.exchange = nil

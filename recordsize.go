@@ -26,10 +26,13 @@ func (c *Config) ownRecordSizeLimit(version uint16) uint16 {
 	return min(most, c.RecordSizeLimit)
 }
 
-// agreeRecordSize keeps to what the two sides have said in record_size_limit. A
-// limit below 64 is illegal, and so is one of a server that is above what the
+// agreeRecordSize keeps to what the two sides have said in record_size_limit, if both
+// have. A limit below 64 is illegal, and so is one of a server that is above what the
 // version allows. RFC 8449, Section 4.
-func (m *Machine) agreeRecordSize(theirs uint16) error {
+func (m *Machine) agreeRecordSize(both bool, theirs uint16) error {
+	if !both {
+		return nil
+	}
 	unlimited := new(Config).ownRecordSizeLimit(m.conn.Version)
 	if theirs < minRecordSizeLimit || m.client != nil && theirs > unlimited {
 		return violationf(ReasonBadRecordSizeLimit, "%d", theirs)

@@ -191,7 +191,7 @@ func serverTicketOpened12(m *Machine, _ []byte) (State, error) {
 		return m.chooseCertificate12()
 	}
 	s.resumed = r
-	s.startTranscript12(suite, m.hello.message)
+	s.startTranscript(suite, m.hello.message)
 	return m.resumeServer12()
 }
 
@@ -242,10 +242,7 @@ func (m *Machine) storeSession12() error {
 	if err != nil { // it goes beyond a limit, and so cannot be resumed
 		return nil
 	}
-	return call(ReasonCallbackFailed, func() error {
-		m.cfg.SessionStore.Put(storedID(s.Version, id), b, now, s.Expires())
-		return nil
-	})
+	return m.storeSession(id, b, now, s.Expires())
 }
 
 // announcesTicket12 reports whether the client is to get a ticket. A server that keeps

@@ -219,7 +219,12 @@ func (m *Machine) sealTicket(s *Session, now time.Time) (ticket []byte, err erro
 		return nil, nil
 	}
 	if m.cfg.SessionStore != nil {
-		return m.storeSession(b, now, s.Expires())
+		ticket = make([]byte, storedIDLen)
+		if err := m.cfg.random(ticket); err != nil {
+			clear(b)
+			return nil, err
+		}
+		return ticket, m.storeSession(ticket, b, now, s.Expires())
 	}
 	defer clear(b)
 	if seal := m.cfg.SealTicket; seal != nil {
@@ -240,14 +245,9 @@ func (m *Machine) sealTicket(s *Session, now time.Time) (ticket []byte, err erro
 	return ticket, nil
 }
 
-// storeSession puts a session into the store, which owns it then, and returns its id.
-func (m *Machine) storeSession(b []byte, now, expires time.Time) (id []byte, err error) {
-	id = make([]byte, storedIDLen)
-	if err := m.cfg.random(id); err != nil {
-		clear(b)
-		return nil, err
-	}
-	return id, call(ReasonCallbackFailed, func() error {
+// storeSession puts a session into the store, which owns it then.
+func (m *Machine) storeSession(id, b []byte, now, expires time.Time) error {
+	return call(ReasonCallbackFailed, func() error {
 		m.cfg.SessionStore.Put(storedID(m.conn.Version, id), b, now, expires)
 		return nil
 	})

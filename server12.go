@@ -148,7 +148,7 @@ func serverCertificateChosen12(m *Machine, _ []byte) (State, error) {
 	}
 	m.conn.CipherSuite = uint16(suite.id)
 	s.tls12.keepMessages = m.cfg.ClientAuth != tls.NoClientCert
-	s.startTranscript12(suite, m.hello.message)
+	s.startTranscript(suite, m.hello.message)
 	return m.await(StateMakeKeyShare, newSharesTask(m.cfg, []tls.CurveID{s.group}))
 }
 

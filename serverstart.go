@@ -107,11 +107,11 @@ func (m *Machine) takeOffers(hello *wire.ClientHello) error {
 	m.conn.ServerName = string(hello.ServerName)
 	m.conn.NegotiatedProtocol = string(s.protocol)
 	m.conn.NegotiatedProtocolIsMutual = true
-	if !hello.Has(wire.ExtRecordSizeLimit) {
-		return nil
+	asked := hello.Has(wire.ExtRecordSizeLimit)
+	if asked {
+		s.recordSizeLimit = m.cfg.ownRecordSizeLimit(m.conn.Version)
 	}
-	s.recordSizeLimit = m.cfg.ownRecordSizeLimit(m.conn.Version)
-	return m.agreeRecordSize(hello.RecordSizeLimit)
+	return m.agreeRecordSize(asked, hello.RecordSizeLimit)
 }
 
 // chooseProtocol answers ALPN.

@@ -43,8 +43,13 @@ func sockets() (a, b net.Conn, err error) {
 	if a, err = net.Dial("tcp", l.Addr().String()); err != nil {
 		return nil, nil, err
 	}
-	b, err = l.Accept()
-	return a, b, err
+	if b, err = l.Accept(); err != nil {
+		return nil, nil, err
+	}
+	for _, c := range []net.Conn{a, b} {
+		c.SetDeadline(time.Now().Add(time.Minute)) // should one wait for the other for ever
+	}
+	return a, b, nil
 }
 
 // drive runs a machine over a connection until either ends. It echoes data.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"testing"
+	"time"
 
 	"tlscore.example/tlscore/internal/tlstest"
 	"tlscore.example/tlscore/internal/wire"
@@ -168,6 +169,7 @@ func driveEcho(m *Machine, conn io.ReadWriter, piece int, send []byte) (got []by
 func runStandard(t *testing.T, m *Machine, standard func(net.Conn) *tls.Conn, piece int) (cs tls.ConnectionState, err error) {
 	t.Helper()
 	near, far := net.Pipe()
+	near.SetDeadline(time.Now().Add(time.Minute)) // should one wait for the other for ever
 	conn := standard(far)
 	data := pattern13(3000)
 	var exported []byte

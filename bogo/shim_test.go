@@ -32,6 +32,9 @@ type shimRun struct {
 	stderr   strings.Builder
 }
 
+// patience bounds what a test waits for.
+const patience = time.Minute
+
 const shimID uint64 = 0x0102030405060708
 
 func startShim(t *testing.T, args ...string) *shimRun {
@@ -41,12 +44,17 @@ func startShim(t *testing.T, args ...string) *shimRun {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { listener.Close() })
+	listener.(*net.TCPListener).SetDeadline(time.Now().Add(patience))
 	s := &shimRun{T: t, listener: listener, done: make(chan struct{})}
 	port := listener.Addr().(*net.TCPAddr).Port
 	args = append([]string{"-port", strconv.Itoa(port), "-shim-id", strconv.FormatUint(shimID, 10)}, args...)
 	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("stderr: %s", &s.stderr)
+		select {
+		case <-s.done:
+			if t.Failed() {
+				t.Logf("stderr: %s", &s.stderr)
+			}
+		default: // it still writes there
 		}
 	})
 	go func() {
@@ -64,7 +72,7 @@ func (s *shimRun) accept() net.Conn {
 		s.Fatal(err)
 	}
 	s.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(patience))
 	var id [8]byte
 	if _, err := io.ReadFull(conn, id[:]); err != nil || binary.LittleEndian.Uint64(id[:]) != shimID {
 		s.Fatalf("the shim calls itself %x, %v", id, err)
@@ -74,7 +82,11 @@ func (s *shimRun) accept() net.Conn {
 
 func (s *shimRun) want(code int, stderr string) {
 	s.Helper()
-	<-s.done
+	select {
+	case <-s.done:
+	case <-time.After(patience):
+		s.Fatal("the shim does not end")
+	}
 	if s.code != code || !strings.Contains(s.stderr.String(), stderr) {
 		s.Errorf("exit code %d, want %d, with %q on stderr: %q", s.code, code, stderr, &s.stderr)
 	}

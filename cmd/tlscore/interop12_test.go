@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -382,11 +383,13 @@ func runHAProxy(t *testing.T, frontend string, id identity) (addr string) {
 	tune.ssl.default-dh-param 2048
 defaults
 	mode http
-	timeout connect 5s
-	timeout client 5s
-	timeout server 5s
+	timeout connect %[1]s
+	timeout client %[1]s
+	timeout server %[1]s
 frontend front
-	` + fmt.Sprintf(frontend, port, pem) + "\n"
+	%[2]s
+`
+	conf = fmt.Sprintf(conf, strconv.Itoa(int(patience.Seconds()))+"s", fmt.Sprintf(frontend, port, pem))
 	for name, content := range map[string][]byte{pem: append(cert, key...), file: []byte(conf)} {
 		if err := os.WriteFile(name, content, 0o600); err != nil {
 			t.Fatal(err)

@@ -247,7 +247,7 @@ func TestConnectPostHandshakeAuth(t *testing.T) {
 
 // A browser that speaks HTTP/1.1 over one connection: known from the first private page on.
 func TestServePostHandshakeAuthGoesOn(t *testing.T) {
-	everyWayWith(t, []string{"-post-handshake-auth"}, defaultTimeLimits, func(t *testing.T, s *testServer) {
+	everyWayWith(t, []string{"-post-handshake-auth"}, patientLimits, func(t *testing.T, s *testServer) {
 		args := append([]string{"s_client", "-connect", s.addr, "-quiet", "-tls1_3", "-enable_pha"}, pki().client.openssl()...)
 		client := start(t, exec.Command(need(t, "openssl"), args...))
 		r := bufio.NewReader(client.output())

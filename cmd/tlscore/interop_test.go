@@ -14,9 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 )
 
 // These tests run the command against other implementations of TLS. Those that
@@ -122,8 +120,7 @@ func TestServeOpenSSLKeyUpdate(t *testing.T) {
 		const sentUpdate, gotUpdate = `>>> TLS 1.3, Handshake \[length 0005\], KeyUpdate`, `<<< TLS 1.3, Handshake \[length 0005\], KeyUpdate`
 		io.WriteString(p.stdin, "k\n")
 		p.expect(t, sentUpdate)
-		time.Sleep(50 * time.Millisecond) // commands are read one at a time
-		io.WriteString(p.stdin, "K\n")
+		io.WriteString(p.stdin, "K\n") // not earlier: of what comes together only the first is a command
 		p.expect(t, gotUpdate)
 		io.WriteString(p.stdin, "GET / HTTP/1.0\r\n\r\n")
 		p.expect(t, "HTTP/1.1 200 OK")
@@ -330,26 +327,27 @@ func TestConnectOpenSSLKeyUpdate(t *testing.T) {
 	client.expect(t, "> alert close_notify")
 }
 
-// freePort returns a port that was free a moment ago, for programs that cannot be asked to
-// choose one. It is below those that kernels choose, so that nobody else gets it meanwhile,
-// and each one is given out once.
+// freePort returns a port for programs that cannot be asked to choose one. It is below
+// those that kernels choose. While the test lasts nobody else gets it here, in this process
+// or in another that runs these tests: the UDP port of that number is held, as a sign.
 func freePort(t *testing.T) string {
 	t.Helper()
 	for range 1000 {
 		port := strconv.Itoa(10000 + rand.IntN(20000))
-		if _, given := givenPorts.LoadOrStore(port, true); given {
+		sign, err := net.ListenPacket("udp", "127.0.0.1:"+port)
+		if err != nil {
 			continue
 		}
 		if ln, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
 			ln.Close()
+			t.Cleanup(func() { sign.Close() }) // when the program has ended
 			return port
 		}
+		sign.Close()
 	}
 	t.Fatal("no port is free")
 	return ""
 }
-
-var givenPorts sync.Map
 
 func TestConnectGnuTLS(t *testing.T) {
 	gnutls := need(t, "gnutls-serv")

@@ -49,10 +49,11 @@ func start(t *testing.T, cmd *exec.Cmd) *process {
 	return p
 }
 
-// startServe starts the server as a process.
+// startServe starts the server as a process, which has as much patience as the tests.
 func startServe(t *testing.T, args ...string) *process {
 	t.Helper()
-	return start(t, exec.Command(binary, append([]string{"serve", "-v", "-addr", "127.0.0.1:0"}, args...)...))
+	always := []string{"serve", "-v", "-addr", "127.0.0.1:0", "-handshake-timeout", patience.String()}
+	return start(t, exec.Command(binary, append(always, args...)...))
 }
 
 // expect waits until the program has printed what the pattern describes, on

@@ -24,6 +24,7 @@ func TestServeWithoutDescriptors(t *testing.T) {
 	for range 40 {
 		conns = append(conns, dial(t, addr))
 	}
+	p.expect(t, "cannot accept")
 	before := cpuTime(t, p.cmd.Process.Pid)
 	time.Sleep(500 * time.Millisecond)
 	if used := cpuTime(t, p.cmd.Process.Pid) - before; used > 200*time.Millisecond {

@@ -344,7 +344,7 @@ func TestKeyUpdateAnswer(t *testing.T) {
 		send(t, c, "still read")
 		wantText(t, s, "still read")
 	}
-	within(t, 2*time.Second, "Close", s.Close)
+	within(t, soon, "Close", s.Close)
 	want(t, "Write", <-stuck, net.ErrClosed)
 }
 
@@ -378,7 +378,7 @@ func TestConcurrentUse(t *testing.T) {
 		time.Sleep(time.Duration(i) * time.Millisecond)
 		all.Go(func() { s.Close() })
 		all.Go(func() { c.Close() })
-		within(t, 10*time.Second, "everything", func() error { all.Wait(); return nil })
+		within(t, patience, "everything", func() error { all.Wait(); return nil })
 	}
 }
 

@@ -16,7 +16,7 @@ func TestReadDeadline(t *testing.T) {
 			reads := async(func() error { _, err := s.Read(make([]byte, 1)); return err })
 			time.Sleep(10 * time.Millisecond)
 			s.SetReadDeadline(time.Unix(1, 0))
-			err := within(t, 2*time.Second, "Read", func() error { return <-reads })
+			err := within(t, patience, "Read", func() error { return <-reads })
 			wantTimeout(t, "Read", err)
 			want(t, "Read", err, os.ErrDeadlineExceeded)
 			_, err = s.Read(make([]byte, 1))
@@ -123,7 +123,7 @@ func TestDeadlineInHandshake(t *testing.T) {
 		wantTimeout(t, "Handshake", end.Handshake())
 		end.SetDeadline(time.Unix(1, 0))
 		wantTimeout(t, "Handshake", end.Handshake())
-		end.SetDeadline(time.Now().Add(10 * time.Second))
+		end.SetDeadline(time.Now().Add(patience))
 	}
 	done := async(s.Handshake)
 	noError(t, "client", c.Handshake())

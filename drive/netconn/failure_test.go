@@ -387,7 +387,7 @@ func TestHandshakeContext(t *testing.T) {
 	hello := make([]byte, 5)
 	io.ReadFull(b, hello)
 	cancel()
-	err := within(t, 2*time.Second, "HandshakeContext", func() error { return <-done })
+	err := within(t, patience, "HandshakeContext", func() error { return <-done })
 	want(t, "HandshakeContext", err, context.Canceled)
 	want(t, "Handshake", <-waits, context.Canceled)
 	_, err = c.Read(make([]byte, 1))
@@ -458,7 +458,7 @@ func TestPipe(t *testing.T) {
 	c = Client(noDeadlines{a}, clientConfig())
 	stuck := async(c.Handshake)
 	time.Sleep(10 * time.Millisecond)
-	noError(t, "Close", within(t, 2*time.Second, "Close", c.Close))
+	noError(t, "Close", within(t, soon, "Close", c.Close))
 	want(t, "Handshake", <-stuck, net.ErrClosed)
 }
 
@@ -522,7 +522,7 @@ func TestCloseInHandshake(t *testing.T) {
 	c := Client(a, clientConfig())
 	done := async(c.Handshake)
 	io.ReadFull(b, make([]byte, 5))
-	noError(t, "Close", within(t, 2*time.Second, "Close", c.Close))
+	noError(t, "Close", within(t, soon, "Close", c.Close))
 	want(t, "Handshake", <-done, net.ErrClosed)
 	rest, err := io.ReadAll(b)
 	noError(t, "ReadAll", err)
@@ -544,7 +544,7 @@ func TestCloseDoesNotWait(t *testing.T) {
 	done := async(s.Handshake)
 	go Client(a, clientConfig()).Handshake()
 	time.Sleep(20 * time.Millisecond)
-	noError(t, "Close", within(t, time.Second, "Close", s.Close))
+	noError(t, "Close", within(t, soon, "Close", s.Close))
 	close(release)
 	want(t, "Handshake", <-done, net.ErrClosed)
 
@@ -556,7 +556,7 @@ func TestCloseDoesNotWait(t *testing.T) {
 			break
 		}
 	}
-	noError(t, "Close", within(t, time.Second, "Close", s.Close))
+	noError(t, "Close", within(t, soon, "Close", s.Close))
 	// What had been taken comes, whole, once the peer reads.
 	if _, err := io.Copy(io.Discard, c); err != nil {
 		t.Fatalf("Read: %v", err)

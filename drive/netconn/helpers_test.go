@@ -17,6 +17,13 @@ import (
 	"tlscore.example/tlscore/internal/tlstest"
 )
 
+// patience bounds what a test waits for that has to come. It is long: a machine may be busy
+// with other things, and only what hangs waits for so long.
+const patience = time.Minute
+
+// soon bounds what does not wait for a peer: it is less than Close would take if it did.
+const soon = flushTimeout * 3 / 4
+
 // TestMain checks that all tests together leave no goroutine behind.
 func TestMain(m *testing.M) {
 	before := runtime.NumGoroutine()
@@ -32,11 +39,10 @@ func TestMain(m *testing.M) {
 
 // settle waits until no more than n goroutines are left.
 func settle(n int) error {
-	for range 1000 {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if runtime.NumGoroutine() <= n {
 			return nil
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 	stacks := make([]byte, 1<<16)
 	stacks = stacks[:runtime.Stack(stacks, true)]
@@ -140,7 +146,7 @@ func tcpPair(t testing.TB) (client, server net.Conn) {
 	}
 	t.Cleanup(func() { client.Close(); server.Close() })
 	for _, c := range []net.Conn{client, server} {
-		c.SetDeadline(time.Now().Add(20 * time.Second))
+		c.SetDeadline(time.Now().Add(2 * patience)) // not before what waits for them
 	}
 	return client, server
 }
@@ -175,7 +181,7 @@ func async(f func() error) <-chan error {
 	return done
 }
 
-// within returns what f returns, if it returns soon.
+// within returns what f returns, if it returns in time.
 func within(t testing.TB, d time.Duration, what string, f func() error) error {
 	t.Helper()
 	select {

@@ -22,7 +22,7 @@ import (
 // serveHTTP serves handler over a Listener and returns the address.
 func serveHTTP(t *testing.T, l net.Listener, handler http.HandlerFunc) string {
 	t.Helper()
-	srv := &http.Server{Handler: handler, ErrorLog: log.New(io.Discard, "", 0), ReadHeaderTimeout: 10 * time.Second}
+	srv := &http.Server{Handler: handler, ErrorLog: log.New(io.Discard, "", 0), ReadHeaderTimeout: patience}
 	done := async(func() error { return srv.Serve(l) })
 	t.Cleanup(func() {
 		srv.Close()
@@ -76,7 +76,7 @@ func TestHTTP(t *testing.T) {
 				w.Write(body)
 			})
 			transport := tt.transport.Clone()
-			client := &http.Client{Transport: transport, Timeout: 20 * time.Second}
+			client := &http.Client{Transport: transport, Timeout: patience}
 			defer transport.CloseIdleConnections()
 			url := "https://" + addr + "/"
 
@@ -147,7 +147,7 @@ func TestPlainHTTPListener(t *testing.T) {
 		for range 20 {
 			c, err := net.Dial("tcp", addr)
 			noError(t, "Dial", err)
-			c.SetDeadline(time.Now().Add(10 * time.Second))
+			c.SetDeadline(time.Now().Add(patience))
 			fmt.Fprintf(c, "POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500000\r\n\r\n")
 			c.Write(make([]byte, 500_000))
 			got, err := io.ReadAll(c)
@@ -197,7 +197,7 @@ func TestPlainHTTPConn(t *testing.T) {
 // A client that sends nothing neither delays others nor stays.
 func TestListenerHandshakeTimeout(t *testing.T) {
 	l := NewListener(listen(t), serverConfig())
-	l.HandshakeTimeout = 100 * time.Millisecond
+	l.HandshakeTimeout = time.Second // in which the other client has to be done
 	l.Linger = Linger{Timeout: 100 * time.Millisecond}
 	addr := serveHTTP(t, l, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "hello") })
 	silent, err := net.Dial("tcp", addr)
@@ -210,7 +210,7 @@ func TestListenerHandshakeTimeout(t *testing.T) {
 	noError(t, "Get", err)
 	resp.Body.Close()
 
-	silent.SetDeadline(time.Now().Add(5 * time.Second))
+	silent.SetDeadline(time.Now().Add(patience))
 	got, err := io.ReadAll(silent)
 	if err != nil || string(got) != canceled {
 		t.Fatalf("the silent client reads %x, %v", got, err)
@@ -265,7 +265,7 @@ func TestListen(t *testing.T) {
 	if _, err := Dial("tcp", l.Addr().String(), cfg); !errors.As(err, &protocol) || protocol.Reason != tlscore.ReasonNameMismatch {
 		t.Errorf("Dial for another name: %v", err)
 	}
-	d := &Dialer{Config: cfg, NetDialer: &net.Dialer{Timeout: 10 * time.Second, Deadline: time.Now().Add(10 * time.Second)}}
+	d := &Dialer{Config: cfg, NetDialer: &net.Dialer{Timeout: patience, Deadline: time.Now().Add(patience)}}
 	if c, err := d.Dial("tcp", l.Addr().String()); c != nil || err == nil {
 		t.Errorf("Dial for another name: %v", err)
 	}

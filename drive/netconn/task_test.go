@@ -80,7 +80,7 @@ func slowServer(t *testing.T, ctx context.Context) (s *Conn, signer *slowSigner,
 func TestTaskDeadline(t *testing.T) {
 	s, signer, served, connected := slowServer(t, context.Background())
 	s.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
-	want(t, "Handshake", within(t, 5*time.Second, "Handshake", func() error { return <-served }), os.ErrDeadlineExceeded)
+	want(t, "Handshake", within(t, patience, "Handshake", func() error { return <-served }), os.ErrDeadlineExceeded)
 	want(t, "Handshake again", s.Handshake(), os.ErrDeadlineExceeded)
 	s.SetReadDeadline(time.Time{})
 	served = async(s.Handshake)
@@ -102,8 +102,8 @@ func TestTaskCanceled(t *testing.T) {
 			} else {
 				cancel()
 			}
-			want(t, "server", within(t, 5*time.Second, "Handshake", func() error { return <-served }), cause)
-			if err := within(t, 5*time.Second, "client", func() error { return <-connected }); err == nil {
+			want(t, "server", within(t, patience, "Handshake", func() error { return <-served }), cause)
+			if err := within(t, patience, "client", func() error { return <-connected }); err == nil {
 				t.Error("the client was not told")
 			}
 			close(signer.leave) // the task ends when nobody waits any more

@@ -163,7 +163,7 @@ type standard struct {
 // meet starts crypto/tls, which does its handshake and then echoes one read.
 func meet(t *testing.T, p *Peer, conn func(net.Conn) *tls.Conn) *standard {
 	mine, theirs := net.Pipe()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	mine.SetDeadline(deadline)
 	theirs.SetDeadline(deadline)
 	s := &standard{t, p, mine, make(chan error, 1)}

@@ -258,14 +258,14 @@ func (m *Machine) judgeEarlyData() (State, error) {
 		return 0, err
 	}
 	s := m.server
-	id := s.offered.identities[s.offered.next-1]
+	id := s.offered.identities[s.offered.at()]
 	expires, recent := earlyDataExpires(s.resumed.Session, id.ObfuscatedTicketAge, now)
 	if !recent || !m.suitsEarlyData() {
 		return m.agreeKey()
 	}
 	t := &Task{kind: TaskDecideEarlyData}
 	t.early = EarlyDataInfo{ServerName: m.conn.ServerName, Protocol: string(s.protocol), TicketData: s.resumed.AppData}
-	cfg, verified := m.cfg, s.offered.binders[s.offered.next-1]
+	cfg, verified := m.cfg, s.offered.binders[s.offered.at()]
 	t.run = func(t *Task) error {
 		return call(ReasonCallbackFailed, func() error {
 			if guard := cfg.ReplayGuard; guard != nil {
@@ -292,7 +292,7 @@ func (m *Machine) judgeEarlyData() (State, error) {
 // https://www.rfc-editor.org/rfc/rfc8446#section-4.2.10
 func (m *Machine) suitsEarlyData() bool {
 	s, r := m.server, m.server.resumed
-	return m.in.skipEarly && !m.conn.HelloRetryRequest && s.offered.next == 1 &&
+	return m.in.skipEarly && !m.conn.HelloRetryRequest && s.offered.at() == 0 &&
 		r.MaxEarlyData > 0 && r.MaxEarlyData <= m.cfg.MaxEarlyData &&
 		r.Version == tls.VersionTLS13 && r.CipherSuite == uint16(s.suite.id) && r.ALPN == string(s.protocol)
 }

@@ -202,8 +202,11 @@ type offered struct {
 	identities []wire.PSKIdentity // at most maxIdentities
 	binders    [][]byte
 	transcript []byte // the hash up to the list of binders
-	next       int    // the identity to try next
+	tried      int    // how many identities were tried: the last of them is the one at hand
 }
+
+// at is the place of the identity at hand, which becomes selected_identity.
+func (o *offered) at() int { return o.tried - 1 }
 
 // hashHello adds a ClientHello to the transcript, and keeps what it offers to resume. What
 // the one before a HelloRetryRequest has offered counts no longer: a client may drop what does
@@ -236,29 +239,29 @@ func (m *Machine) answerHello(share *wire.KeyShare) (State, error) {
 	s := m.server
 	s.share = bytes.Clone(share.Data)
 	if s.offered != nil && s.resumption {
-		return m.openTicket()
+		return m.tryTicket()
 	}
-	return m.authenticateAnew()
+	return m.chooseCertificate()
 }
 
-// openTicket tries the client's next identity, in its order.
+// tryTicket tries the client's next identity, in its order.
 //
 //	"Any unknown PSKs (e.g., ones not in the PSK database or encrypted with
 //	an unknown key) SHOULD simply be ignored. If no acceptable PSKs are
 //	found, the server SHOULD perform a non-PSK handshake if possible."
 //
 // https://www.rfc-editor.org/rfc/rfc8446#section-4.2.11
-func (m *Machine) openTicket() (State, error) {
+func (m *Machine) tryTicket() (State, error) {
 	o := m.server.offered
-	if o.next == len(o.identities) {
-		return m.authenticateAnew()
+	if o.tried == len(o.identities) {
+		return m.chooseCertificate()
 	}
-	o.next++
-	return m.await(StateOpenTicket, newOpenTicketTask(m, o.identities[o.next-1].Identity))
+	o.tried++
+	return m.await(StateOpenTicket, newOpenTicketTask(m, o.identities[o.at()].Identity))
 }
 
-// authenticateAnew asks for a certificate.
-func (m *Machine) authenticateAnew() (State, error) {
+// chooseCertificate begins to authenticate with a certificate.
+func (m *Machine) chooseCertificate() (State, error) {
 	m.server.offered = nil
 	// "If a server is authenticating via a certificate and the client has not
 	// sent a "signature_algorithms" extension, then the server MUST abort the
@@ -282,7 +285,7 @@ func serverTicketOpened(m *Machine, _ []byte) (State, error) {
 		r = nil
 	}
 	if r == nil {
-		return m.openTicket()
+		return m.tryTicket()
 	}
 	s.resumed = r
 	if err := s.checkBinder(r); err != nil {
@@ -316,7 +319,7 @@ func (s *serverHandshake) suits(r *resumed) bool {
 func (s *serverHandshake) checkBinder(r *resumed) error {
 	early := schedule.NewEarlySecret(s.suite.hash, r.Secret)
 	defer early.Wipe()
-	if !hmac.Equal(binder(early, s.offered.transcript), s.offered.binders[s.offered.next-1]) {
+	if !hmac.Equal(binder(early, s.offered.transcript), s.offered.binders[s.offered.at()]) {
 		return violation(ReasonBadBinder)
 	}
 	return nil

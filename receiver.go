@@ -276,24 +276,7 @@ func (m *Machine) checkHeader(h record.Header, b []byte) error {
 	if err := m.checkType(h); err != nil {
 		return err
 	}
-	// "The length MUST NOT exceed 2^14 bytes. An endpoint that receives a record
-	// that exceeds this length MUST terminate the connection with a
-	// "record_overflow" alert."
-	// https://www.rfc-editor.org/rfc/rfc8446#section-5.1
-	//
-	// "The length MUST NOT exceed 2^14 + 256 bytes."
-	// https://www.rfc-editor.org/rfc/rfc8446#section-5.2
-	//
-	// "The length MUST NOT exceed 2^14 + 2048."
-	// https://www.rfc-editor.org/rfc/rfc5246#section-6.2.3
-	longest := record.MaxPlaintext
-	switch {
-	case m.tls12() && m.in.key != nil:
-		longest = record.MaxCiphertext12
-	case h.Type == record.TypeApplicationData:
-		longest = record.MaxCiphertext
-	}
-	if h.Length > longest {
+	if h.Length > m.longestRecord(h.Type) {
 		return violationf(ReasonRecordOverflow, "%s record of %d bytes", h.Type, h.Length)
 	}
 	if m.state == StateWaitClientHello {
@@ -302,6 +285,31 @@ func (m *Machine) checkHeader(h record.Header, b []byte) error {
 		}
 	}
 	return nil
+}
+
+// longestRecord is the longest fragment that a record of that type may have.
+//
+//	"The length MUST NOT exceed 2^14 bytes. An endpoint that receives a record
+//	that exceeds this length MUST terminate the connection with a
+//	"record_overflow" alert."
+//
+// https://www.rfc-editor.org/rfc/rfc8446#section-5.1
+//
+//	"The length MUST NOT exceed 2^14 + 256 bytes."
+//
+// https://www.rfc-editor.org/rfc/rfc8446#section-5.2
+//
+//	"The length MUST NOT exceed 2^14 + 2048."
+//
+// https://www.rfc-editor.org/rfc/rfc5246#section-6.2.3
+func (m *Machine) longestRecord(t record.ContentType) int {
+	switch {
+	case m.tls12() && m.in.key != nil:
+		return record.MaxCiphertext12
+	case t == record.TypeApplicationData:
+		return record.MaxCiphertext
+	}
+	return record.MaxPlaintext
 }
 
 // checkFirstHeader decides whether a peer speaks TLS.
@@ -373,7 +381,9 @@ func (m *Machine) handleRecord(h record.Header, rec []byte) {
 	fragment := rec[record.HeaderLen:]
 	switch {
 	case h.Type == record.TypeChangeCipherSpec:
-		m.handleChangeCipherSpec(fragment)
+		if !m.interleaved() {
+			m.step(inputChangeCipherSpec, fragment)
+		}
 	case m.tls12() && m.in.key != nil:
 		m.openRecord(rec) // of any type
 	case h.Type == record.TypeAlert:
@@ -385,7 +395,24 @@ func (m *Machine) handleRecord(h record.Header, rec []byte) {
 	}
 }
 
-// handleChangeCipherSpec drops the record that helps with middleboxes.
+// interleaved fails when a handshake message has begun that is not complete, and
+// reports that.
+//
+//	"Handshake messages MUST NOT be interleaved with other record types. That
+//	is, if a handshake message is split over two or more records, there MUST
+//	NOT be any other records between them."
+//
+// https://www.rfc-editor.org/rfc/rfc8446#section-5.1
+func (m *Machine) interleaved() bool {
+	if len(m.in.rest) == 0 {
+		return false
+	}
+	m.fail(violation(ReasonInterleavedHandshake))
+	return true
+}
+
+// dropChangeCipherSpec is the rule of every state of TLS 1.3 in which a
+// change_cipher_spec may come, which helps with middleboxes.
 //
 //	"An implementation may receive an unencrypted record of type
 //	change_cipher_spec consisting of the single byte value 0x01 at any time
@@ -396,15 +423,6 @@ func (m *Machine) handleRecord(h record.Header, rec []byte) {
 //	record MUST abort the handshake with an "unexpected_message" alert."
 //
 // https://www.rfc-editor.org/rfc/rfc8446#section-5
-func (m *Machine) handleChangeCipherSpec(fragment []byte) {
-	if len(m.in.rest) > 0 {
-		m.fail(violation(ReasonInterleavedHandshake))
-		return
-	}
-	m.step(inputChangeCipherSpec, fragment)
-}
-
-// dropChangeCipherSpec is the rule of every state in which it may come.
 func dropChangeCipherSpec(m *Machine, fragment []byte) (State, error) {
 	if fragment[0] != 1 {
 		return 0, violation(ReasonBadChangeCipherSpec)
@@ -418,11 +436,9 @@ func dropChangeCipherSpec(m *Machine, fragment []byte) (State, error) {
 // openRecord removes the protection of a record and handles what is in it.
 func (m *Machine) openRecord(rec []byte) {
 	if m.in.key == nil { // early data behind a HelloRetryRequest
-		if len(m.in.rest) > 0 {
-			m.fail(violation(ReasonInterleavedHandshake))
-			return
+		if !m.interleaved() {
+			m.passOver(rec)
 		}
-		m.passOver(rec)
 		return
 	}
 	t, content, err := m.in.key.Open(rec)
@@ -435,6 +451,11 @@ func (m *Machine) openRecord(rec []byte) {
 		return
 	}
 	m.in.opened, m.in.skipEarly = true, false
+	m.handleContent(t, content)
+}
+
+// handleContent handles what was in a protected record.
+func (m *Machine) handleContent(t record.ContentType, content []byte) {
 	switch t {
 	case record.TypeHandshake:
 		// "Implementations MUST NOT send Handshake and Alert records that have a
@@ -450,15 +471,9 @@ func (m *Machine) openRecord(rec []byte) {
 	case record.TypeAlert:
 		m.handleAlert(content)
 	case record.TypeApplicationData:
-		// "Handshake messages MUST NOT be interleaved with other record types.
-		// That is, if a handshake message is split over two or more records,
-		// there MUST NOT be any other records between them."
-		// https://www.rfc-editor.org/rfc/rfc8446#section-5.1
-		if len(m.in.rest) > 0 {
-			m.fail(violation(ReasonInterleavedHandshake))
-			return
+		if !m.interleaved() {
+			m.step(inputApplicationData, content)
 		}
-		m.step(inputApplicationData, content)
 	default:
 		m.fail(violationf(ReasonUnexpectedRecord, "protected %s", t))
 	}
@@ -514,8 +529,7 @@ func (m *Machine) handleAlert(content []byte) {
 		m.endReceiving()
 		m.state = StateClosed
 	case a == AlertUserCanceled, a != AlertCloseNotify && level == alertLevelWarning && m.conn.Version != tls.VersionTLS13:
-		if len(m.in.rest) > 0 {
-			m.fail(violation(ReasonInterleavedHandshake))
+		if m.interleaved() {
 			return
 		}
 		if m.in.warnings++; m.in.warnings > maxWarnings {

@@ -424,7 +424,7 @@ func (m *Machine) sendServerHello(own, shared []byte) error {
 		},
 	}
 	if s.resumed != nil {
-		hello.SelectedIdentity = uint16(s.offered.next - 1)
+		hello.SelectedIdentity = uint16(s.offered.at())
 		hello.Extensions = append(hello.Extensions, wire.Extension{Type: wire.ExtPreSharedKey})
 	}
 	if err := m.cfg.random(hello.Random[:]); err != nil {

@@ -59,7 +59,7 @@ func (m *Machine) startTicketing(main *schedule.MainSecret) error {
 	return nil
 }
 
-// endTicketing clears it.
+// endTicketing clears what tickets are made from.
 func (m *Machine) endTicketing() {
 	if m.conn.tickets != nil {
 		m.conn.tickets.secret.Wipe()

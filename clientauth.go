@@ -141,20 +141,17 @@ func (q *credentialRequest) message(c *credential) *wire.Certificate {
 
 // certificateRequest asks a client for a certificate. RFC 8446, Section 4.3.2.
 func (d *derived) certificateRequest(context []byte) *wire.CertificateRequest {
-	req := &wire.CertificateRequest{
+	return &wire.CertificateRequest{
 		RequestContext:          context,
 		SignatureAlgorithms:     convert[wire.SignatureScheme](d.algorithms),
 		SignatureAlgorithmsCert: convert[wire.SignatureScheme](d.algorithmsCert),
 		CertificateAuthorities:  d.authorities,
-		Extensions:              []wire.Extension{{Type: wire.ExtSignatureAlgorithms}},
+		Extensions: present([]conditional{
+			{wire.ExtSignatureAlgorithms, true},
+			{wire.ExtSignatureAlgorithmsCert, d.algorithmsCert != nil},
+			{wire.ExtCertificateAuthorities, len(d.authorities) > 0},
+		}),
 	}
-	if d.algorithmsCert != nil {
-		req.Extensions = append(req.Extensions, wire.Extension{Type: wire.ExtSignatureAlgorithmsCert})
-	}
-	if len(d.authorities) > 0 {
-		req.Extensions = append(req.Extensions, wire.Extension{Type: wire.ExtCertificateAuthorities})
-	}
-	return req
 }
 
 // clientChain takes the certificates that a client answers a request with, which

@@ -153,11 +153,15 @@ func (c *clientHandshake) newHello(cfg *Config, d *derived) error {
 	if err := c.randomFields(cfg, d); err != nil {
 		return err
 	}
+	c.hello.Extensions = c.extensions(cfg, d)
+	return c.arrange(cfg)
+}
+
+// extensions lists what the ClientHello has from the start; reserved values, cookie and
+// pre_shared_key come later.
+func (c *clientHandshake) extensions(cfg *Config, d *derived) []wire.Extension {
 	tls12, tls13 := d.speaks(tls.VersionTLS12), d.speaks(tls.VersionTLS13)
-	for _, x := range []struct {
-		t       wire.ExtensionType
-		present bool
-	}{
+	return present([]conditional{
 		{wire.ExtServerName, d.serverName != ""},
 		{wire.ExtSupportedGroups, true},
 		{wire.ExtSignatureAlgorithms, true},
@@ -177,14 +181,10 @@ func (c *clientHandshake) newHello(cfg *Config, d *derived) error {
 		{wire.ExtPSKKeyExchangeModes, cfg.resumes() && tls13},
 		{wire.ExtTicketRequest, cfg.resumes() && tls13 && cfg.TicketRequest != TicketRequest{}},
 		{wire.ExtEarlyData, c.offersEarly(cfg, d)},
-	} {
-		if x.present {
-			c.hello.Extensions = append(c.hello.Extensions, wire.Extension{Type: x.t})
-		}
-	}
-	return c.arrange(cfg)
+	})
 }
 
+// randomFields draws random and legacy_session_id, or takes the session id of TLS 1.2.
 func (c *clientHandshake) randomFields(cfg *Config, d *derived) error {
 	if err := cfg.random(c.hello.Random[:]); err != nil {
 		return err

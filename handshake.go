@@ -80,6 +80,22 @@ type message interface {
 	Append([]byte) []byte
 }
 
+// conditional is an extension that a message has under a condition.
+type conditional struct {
+	t       wire.ExtensionType
+	present bool
+}
+
+// present lists the extensions whose condition holds, in their order.
+func present(list []conditional) (out []wire.Extension) {
+	for _, x := range list {
+		if x.present {
+			out = append(out, wire.Extension{Type: x.t})
+		}
+	}
+	return out
+}
+
 // handshakeState returns what this machine keeps of the handshake, or nil when
 // that is over.
 func (m *Machine) handshakeState() *handshake {

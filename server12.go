@@ -230,10 +230,15 @@ func (m *Machine) sendServerHello12(with *attachments) error {
 	if s.announced, err = m.announcesTicket12(); err != nil {
 		return err
 	}
-	for _, x := range []struct {
-		t       wire.ExtensionType
-		present bool
-	}{
+	hello.Extensions = m.helloExtensions12(with)
+	m.emit(hello)
+	return nil
+}
+
+// helloExtensions12 lists the extensions of ServerHello.
+func (m *Machine) helloExtensions12(with *attachments) []wire.Extension {
+	s := m.server
+	return present([]conditional{
 		// "In this event, the server SHALL include an extension of type
 		// "server_name" in the (extended) server hello." But "When resuming a
 		// session, the server MUST NOT include a server_name extension in the server
@@ -260,13 +265,7 @@ func (m *Machine) sendServerHello12(with *attachments) error {
 		{wire.ExtStatusRequest, len(with.ocsp) > 0},
 		{wire.ExtSignedCertificateTimestamp, len(with.scts) > 0},
 		{wire.ExtRecordSizeLimit, s.recordSizeLimit != 0},
-	} {
-		if x.present {
-			hello.Extensions = append(hello.Extensions, wire.Extension{Type: x.t})
-		}
-	}
-	m.emit(hello)
-	return nil
+	})
 }
 
 // serverSigned12 ends the server's flight.

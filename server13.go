@@ -457,28 +457,22 @@ func (m *Machine) installClientKey() error {
 // encryptedExtensions returns the answers that need no certificate.
 func (m *Machine) encryptedExtensions() *wire.EncryptedExtensions {
 	s := m.server
-	ee := &wire.EncryptedExtensions{ALPN: s.protocol}
-	if m.conn.ServerName != "" && s.resumed == nil {
+	ee := &wire.EncryptedExtensions{ALPN: s.protocol, RecordSizeLimit: s.recordSizeLimit}
+	tellsTickets := s.ticketRequest != nil && s.resumption
+	if tellsTickets {
+		ee.ExpectedTickets = uint8(s.tickets)
+	}
+	ee.Extensions = present([]conditional{
 		// "In this event, the server SHALL include an extension of type
 		// "server_name" in the (extended) server hello." And: "When resuming a
 		// session, the server MUST NOT include a server_name extension in the
 		// server hello." RFC 6066, Section 3.
-		ee.Extensions = append(ee.Extensions, wire.Extension{Type: wire.ExtServerName})
-	}
-	if s.protocol != nil {
-		ee.Extensions = append(ee.Extensions, wire.Extension{Type: wire.ExtALPN})
-	}
-	if s.recordSizeLimit != 0 {
-		ee.RecordSizeLimit = s.recordSizeLimit
-		ee.Extensions = append(ee.Extensions, wire.Extension{Type: wire.ExtRecordSizeLimit})
-	}
-	if s.ticketRequest != nil && s.resumption {
-		ee.ExpectedTickets = uint8(s.tickets)
-		ee.Extensions = append(ee.Extensions, wire.Extension{Type: wire.ExtTicketRequest})
-	}
-	if m.conn.earlyAccepted {
-		ee.Extensions = append(ee.Extensions, wire.Extension{Type: wire.ExtEarlyData})
-	}
+		{wire.ExtServerName, m.conn.ServerName != "" && s.resumed == nil},
+		{wire.ExtALPN, s.protocol != nil},
+		{wire.ExtRecordSizeLimit, s.recordSizeLimit != 0},
+		{wire.ExtTicketRequest, tellsTickets},
+		{wire.ExtEarlyData, m.conn.earlyAccepted},
+	})
 	return ee
 }
 

@@ -102,22 +102,8 @@ func clientHelloRetryRequest(m *Machine, msg []byte) (State, error) {
 	if err := retry.Parse(msg[wire.HeaderLen:]); err != nil {
 		return 0, malformed(err)
 	}
-	// "The server's extensions MUST contain "supported_versions"."
-	// https://www.rfc-editor.org/rfc/rfc8446#section-4.1.4
-	if !retry.Has(wire.ExtSupportedVersions) {
-		return 0, violationf(ReasonMissingExtension, "%s in HelloRetryRequest", wire.ExtSupportedVersions)
-	}
-	if _, err := c.serverVersion(&retry, m.d); err != nil {
-		return 0, err
-	}
-	suite, err := c.checkServerHello(&retry, m.d)
+	suite, err := m.checkHelloRetryRequest(&retry)
 	if err != nil {
-		return 0, err
-	}
-	if err := m.in.aligned(); err != nil {
-		return 0, err
-	}
-	if err := c.checkRetry(&retry, m.d); err != nil {
 		return 0, err
 	}
 	m.speak(tls.VersionTLS13)
@@ -139,6 +125,27 @@ func clientHelloRetryRequest(m *Machine, msg []byte) (State, error) {
 		return m.sendSecondHello()
 	}
 	return m.await(StateMakeKeyShare, newSharesTask(m.cfg, []tls.CurveID{c.retry.group}))
+}
+
+// checkHelloRetryRequest judges a HelloRetryRequest, and returns the cipher suite.
+func (m *Machine) checkHelloRetryRequest(retry *wire.ServerHello) (*cipherSuite, error) {
+	c := m.client
+	// "The server's extensions MUST contain "supported_versions"."
+	// https://www.rfc-editor.org/rfc/rfc8446#section-4.1.4
+	if !retry.Has(wire.ExtSupportedVersions) {
+		return nil, violationf(ReasonMissingExtension, "%s in HelloRetryRequest", wire.ExtSupportedVersions)
+	}
+	if _, err := c.serverVersion(retry, m.d); err != nil {
+		return nil, err
+	}
+	suite, err := c.checkServerHello(retry, m.d)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.in.aligned(); err != nil {
+		return nil, err
+	}
+	return suite, c.checkRetry(retry, m.d)
 }
 
 // checkRetry judges what only a HelloRetryRequest has.

@@ -2,7 +2,6 @@ package tlscore
 
 import (
 	"crypto/tls"
-	"errors"
 
 	"tlscore.example/tlscore/internal/record"
 	"tlscore.example/tlscore/internal/schedule"
@@ -11,10 +10,6 @@ import (
 
 // Early data, which a client sends behind its ClientHello under a key from the session that
 // it wants to resume. RFC 8446, Sections 2.3, 4.2.10 and 8.
-
-// ErrNoEarlyData is returned by WriteEarly when early data cannot be written: it was not
-// offered, or the server has decided about it.
-var ErrNoEarlyData = errors.New("tlscore: the connection takes no early data")
 
 // WriteEarly seals early data into the output of a client, from [EventEarlyWritable] on
 // until the server has accepted it ([EventHandshakeDone]) or not ([EventEarlyRejected]).

@@ -44,6 +44,23 @@ var (
 	// ErrNoErrorAlert is returned by Reject when the alert is close_notify or
 	// user_canceled, which end a connection without failing it.
 	ErrNoErrorAlert = errors.New("tlscore: a closure alert cannot reject a connection")
+	// ErrNoEarlyData is returned by WriteEarly when early data cannot be written: it was not
+	// offered, or the server has decided about it.
+	ErrNoEarlyData = errors.New("tlscore: the connection takes no early data")
+	// ErrTask is what a task fails with that is handed back without an answer, or
+	// with an answer of another kind.
+	ErrTask = errors.New("tlscore: the task has no answer")
+	// ErrNoTickets is returned by SendTicket when no ticket can be sent: the machine is a
+	// client, does not speak TLS 1.3, is not connected, or does not resume; the client cannot
+	// use a ticket; or the session it goes back to is too old.
+	ErrNoTickets = errors.New("tlscore: the connection has no tickets")
+	// ErrNoExporter is returned when there is nothing to export from: before the
+	// handshake is complete, or of early data that was not offered or accepted.
+	ErrNoExporter = errors.New("tlscore: there is no keying material to export")
+	// ErrNoExtendedMasterSecret is returned by the exporter of a TLS 1.2
+	// connection without the extended master secret: its keying material is not
+	// bound to one connection. RFC 7627, Section 6.2.
+	ErrNoExtendedMasterSecret = errors.New("tlscore: no exporter without the extended master secret")
 )
 
 // ProtocolError says that the peer broke a rule of the protocol, or that what

@@ -2,7 +2,6 @@ package tlscore
 
 import (
 	"crypto/tls"
-	"errors"
 
 	"tlscore.example/tlscore/internal/schedule"
 )
@@ -14,17 +13,6 @@ type exporter interface {
 	Export(label string, context []byte, n int) ([]byte, error)
 	Wipe()
 }
-
-// The errors of exporting. They are misuse, and change nothing.
-var (
-	// ErrNoExporter is returned when there is nothing to export from: before the
-	// handshake is complete, or of early data that was not offered or accepted.
-	ErrNoExporter = errors.New("tlscore: there is no keying material to export")
-	// ErrNoExtendedMasterSecret is returned by the exporter of a TLS 1.2
-	// connection without the extended master secret: its keying material is not
-	// bound to one connection. RFC 7627, Section 6.2.
-	ErrNoExtendedMasterSecret = errors.New("tlscore: no exporter without the extended master secret")
-)
 
 // ExportKeyingMaterial returns n bytes of keying material for the label and
 // context, the same on both sides and bound to this connection, from

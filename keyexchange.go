@@ -349,3 +349,8 @@ func agree(scalar *ecdh.PrivateKey, curve ecdh.Curve, point []byte) ([]byte, err
 func badKeyShare(cause error) error {
 	return &ProtocolError{Reason: ReasonBadKeyShare, Err: cause}
 }
+
+// groupSuits reports whether a version has the group: TLS 1.2 has no hybrids.
+func groupSuits(version uint16, id tls.CurveID) bool {
+	return version == tls.VersionTLS13 || !isPostQuantum(id)
+}

@@ -123,10 +123,6 @@ type EarlyDataInfo struct {
 	Fresh bool
 }
 
-// ErrTask is what a task fails with that is handed back without an answer, or
-// with an answer of another kind.
-var ErrTask = errors.New("tlscore: the task has no answer")
-
 // Kind says what the task is to do.
 func (t *Task) Kind() TaskKind { return t.kind }
 

@@ -3,7 +3,6 @@ package tlscore
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"slices"
 	"time"
 
@@ -28,11 +27,6 @@ const (
 	// maxTicketCount bounds the tickets of one handshake, whatever is asked for.
 	maxTicketCount = 16
 )
-
-// ErrNoTickets is returned by SendTicket when no ticket can be sent: the machine is a
-// client, does not speak TLS 1.3, is not connected, or does not resume; the client cannot
-// use a ticket; or the session it goes back to is too old.
-var ErrNoTickets = errors.New("tlscore: the connection has no tickets")
 
 // ticketing is what a connection of TLS 1.3 keeps for its tickets: a server for those
 // it may still send, a client for those that may still come. RFC 8446, Section 4.6.1.

@@ -24,8 +24,8 @@ const connectIntro = `usage: tlscore connect [flags] host:port
 Open a TLS connection. Handshake messages, events and the server's certificates
 are shown on stderr; stdin and stdout are the application data. At the end of
 stdin the sending direction is closed, and the answer is still read: until the
-server closes too. Sessions of -sessions are resumed. Exit code 1 says that the connection failed, or that it ended
-without close_notify and data may be missing.
+server closes too. Sessions of -sessions are resumed. Exit code 1 says that the
+connection failed, or that it ended without close_notify and data may be missing.
 
 `
 

@@ -79,8 +79,15 @@ func TestServeClientAuth(t *testing.T) {
 			})
 			t.Run("a stranger", func(t *testing.T) {
 				t.Parallel()
-				out, err := sClient(t, verify, getPage10, append(pki().stranger.openssl(), v.openssl)...)
-				fails(t, out, err, "alert unknown ca")
+				ifGiven := serveAs(t, pki().ecdsa, "-client-auth", "request", "-client-ca", pki().ca)
+				for _, addr := range []string{verify, ifGiven} {
+					out, err := sClient(t, addr, getPage10, append(pki().stranger.openssl(), v.openssl)...)
+					fails(t, out, err, "alert unknown ca")
+				}
+				out, err := sClient(t, ifGiven, getPage10, v.openssl)
+				works(t, out, err, "client             none")
+				out, err = sClient(t, ifGiven, getPage10, append(pki().client.openssl(), v.openssl)...)
+				works(t, out, err, "client             CN=alice,O=tlscore tests, verified")
 				conn := stdClientAs(t, verify, v.name, pki().stranger.std())
 				io.WriteString(conn, getPage)
 				if _, err := conn.Read(make([]byte, 1)); err == nil || !strings.Contains(err.Error(), "certificate") {

@@ -27,7 +27,7 @@ func (o *serveOptions) add(fs *flags) {
 	fs.StringVar(&o.cert, "cert", "", "`file` with the certificate chain, PEM")
 	fs.StringVar(&o.key, "key", "", "`file` with its private key, PEM")
 	fs.StringVar(&o.ocsp, "ocsp", "", "`file` with the OCSP response, DER, that goes along with the certificate")
-	fs.StringVar(&o.clientAuth, "client-auth", "none", "`what` to do about a client's certificate: none, request (it may have one), require (any), verify (require one of -client-ca)")
+	fs.StringVar(&o.clientAuth, "client-auth", "none", "`what` to do about a client's certificate: none, request (it may have one, which is verified if -client-ca is there), require (any), verify (require one of -client-ca)")
 	fs.StringVar(&o.clientCA, "client-ca", "", "`file` with the authorities that certify clients, PEM")
 	fs.BoolVar(&o.postHandshake, "post-handshake-auth", false, "when a client of TLS 1.3 wants /private, ask it for a certificate then; it is verified if -client-ca is there")
 	fs.IntVar(&o.tickets, "tickets", 2, "how `many` tickets a client of TLS 1.3 gets; 0 turns resumption off, in TLS 1.2 too")
@@ -86,6 +86,9 @@ func (o *serveOptions) setClientAuth(cfg *tlscore.Config) error {
 			return usagef("-client-auth verify needs -client-ca: whose word counts for clients?")
 		}
 		return nil
+	}
+	if o.clientAuth == "request" {
+		cfg.ClientAuth = tls.VerifyClientCertIfGiven
 	}
 	var err error
 	cfg.ClientCAs, err = readPool("-client-ca", o.clientCA)

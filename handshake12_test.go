@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"tlscore.example/tlscore/internal/tlstest"
-	"tlscore.example/tlscore/internal/wire"
 )
 
 // TLS 1.2 between two machines, and between a machine and crypto/tls. What a
@@ -379,26 +378,6 @@ func TestSuiteAndCertificate12(t *testing.T) {
 			wantReason(t, server, ReasonNoCommonCipherSuite)
 		} else if got := client.ConnectionState().CipherSuite; got != tt.want || client.State() != StateConnected {
 			t.Errorf("%d certificates, %v: %s, %v", len(tt.certs), tt.suite, tls.CipherSuiteName(got), client.Err())
-		}
-	}
-}
-
-// What a server of both versions says when it speaks TLS 1.2, in its random. RFC
-// 8446, Section 4.1.3.
-func TestDowngradeSentinel(t *testing.T) {
-	for best, want := range map[uint16]bool{tls.VersionTLS12: false, tls.VersionTLS13: true} {
-		clientConfig, serverConfig := configs12(func(_, server *Config) { server.MaxVersion = best })
-		var random [32]byte
-		clientConfig.Trace = func(m TraceMessage) {
-			var hello wire.ServerHello
-			if !m.Sent && !m.Alert && m.Body[0] == byte(wire.TypeServerHello) && hello.Parse(m.Body[4:]) == nil {
-				random = hello.Random
-			}
-		}
-		client, server := newPair(t, clientConfig, serverConfig)
-		talk(t, client, server, whole)
-		if got := string(random[24:]) == "DOWNGRD\x01"; got != want || random == [32]byte{} || client.State() != StateConnected {
-			t.Errorf("best version %#x: random %x, %v", best, random, client.Err())
 		}
 	}
 }

@@ -46,9 +46,10 @@ func TestRecordSizeLimit(t *testing.T) {
 			if limit == 0 {
 				limit = record.MaxInner
 			}
-			longestFragment := limit + record.TagLen
-			if test.version == tls.VersionTLS12 { // where the limit is about content alone
-				longestFragment = min(limit, record.MaxPlaintext) + record.MaxOverhead - record.HeaderLen
+			content, longestFragment := limit-1, limit+record.TagLen // with its type
+			if test.version == tls.VersionTLS12 {                    // where the limit is about content alone
+				content = min(limit, record.MaxPlaintext)
+				longestFragment = content + record.MaxOverhead - record.HeaderLen
 			}
 			data := bytes.Repeat([]byte("data"), 5000)
 			want := way.from.SealedLen(len(data))
@@ -57,8 +58,9 @@ func TestRecordSizeLimit(t *testing.T) {
 			}
 			out := bytes.Clone(way.from.Output())
 			way.from.Sent(len(out))
-			if longest, _ := longestRecord(out); longest > longestFragment || len(out) != want {
-				t.Errorf("limit %d: a record of %d bytes; %d bytes in all, said %d", limit, longest, len(out), want)
+			longest, count := longestRecord(out)
+			if longest > longestFragment || count != (len(data)+content-1)/content || len(out) != want {
+				t.Errorf("limit %d: %d records, one of %d bytes; %d bytes in all, said %d", limit, count, longest, len(out), want)
 			}
 			var got []byte
 			for {

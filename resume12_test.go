@@ -427,30 +427,6 @@ func TestStaples12(t *testing.T) {
 	}
 }
 
-// record_size_limit bounds the content of protected records. RFC 8449.
-func TestRecordSizeLimit12(t *testing.T) {
-	clientConfig, serverConfig := configs12(func(client, server *Config) {
-		client.RecordSizeLimit, server.RecordSizeLimit = 100, 1<<14+1
-	})
-	c, s := connectSides(t, clientConfig, serverConfig, whole)
-	s.m.Write(pattern13(1000))
-	records := 0
-	for out := s.m.Output(); len(out) > 0; records++ {
-		n := int(out[3])<<8 | int(out[4])
-		if n > 100+24 {
-			t.Errorf("a record of %d bytes", n)
-		}
-		out = out[5+n:]
-	}
-	if records != 10 {
-		t.Errorf("%d records", records)
-	}
-	if c, _ := talk(t, c.m, s.m, whole); len(c.data) != 1000 {
-		t.Errorf("%d bytes arrived", len(c.data))
-	}
-	testTalk12(t, c.m, s.m, 1<<20)
-}
-
 // The secrets of a handshake of TLS 1.2 are cleared where they stand, however it ends; what
 // keying material is exported from, when the connection fails or is released.
 func TestSecretsWiped12(t *testing.T) {

@@ -12,37 +12,74 @@ import (
 // What the authentication of clients has in common: in the handshake of both
 // versions, and after it.
 
-// clientAuth says what a server does about the certificate of a client. Without a
-// policy for the handshake there is one still for what Machine.RequestClientCertificate
-// asks for: a chain is verified if there is something to verify it against.
-func (c *Config) clientAuth() tls.ClientAuthType {
-	switch {
-	case c.ClientAuth != tls.NoClientCert:
-		return c.ClientAuth
-	case c.ClientCAs != nil:
-		return tls.VerifyClientCertIfGiven
+// The client's part.
+
+// clientRequest13 is what a CertificateRequest of TLS 1.3 asks a client for. It holds
+// nothing of the message. oid_filters are about extensions that a client recognizes, and
+// this one recognizes none: who chooses the certificate may.
+func (d *derived) clientRequest13(msg []byte) (*credentialRequest, error) {
+	var req wire.CertificateRequest
+	if err := req.Parse(msg[wire.HeaderLen:]); err != nil {
+		return nil, malformed(err)
 	}
-	return tls.RequestClientCert
+	// "The "signature_algorithms" extension MUST be specified"
+	// https://www.rfc-editor.org/rfc/rfc8446#section-4.3.2
+	if !req.Has(wire.ExtSignatureAlgorithms) {
+		return nil, violationf(ReasonMissingExtension, "%s in CertificateRequest", wire.ExtSignatureAlgorithms)
+	}
+	q := &credentialRequest{
+		version: tls.VersionTLS13,
+		context: bytes.Clone(req.RequestContext),
+		schemes: commonSchemes(d.schemes, req.SignatureAlgorithms),
+		theirs:  req.SignatureAlgorithms,
+		offered: convert[tls.SignatureScheme](req.SignatureAlgorithms),
+		// "If no "signature_algorithms_cert" extension is present, then the
+		// "signature_algorithms" extension also applies to signatures appearing
+		// in certificates."
+		// https://www.rfc-editor.org/rfc/rfc8446#section-4.2.3
+		schemesCert: req.SignatureAlgorithms,
+		authorities: cloneAll(req.CertificateAuthorities),
+	}
+	if req.Has(wire.ExtSignatureAlgorithmsCert) {
+		q.schemesCert = req.SignatureAlgorithmsCert
+	}
+	return q, nil
 }
 
-// requiresClientCert reports whether a client without a certificate is refused.
-func (c *Config) requiresClientCert() bool {
-	return c.ClientAuth == tls.RequireAnyClientCert || c.ClientAuth == tls.RequireAndVerifyClientCert
+// clientRequest12 is what a CertificateRequest of TLS 1.2 asks a client for. It
+// holds nothing of the message.
+//
+//	"The end-entity certificate provided by the client MUST contain a key that
+//	is compatible with certificate_types. If the key is a signature key, it MUST
+//	be usable with some hash/signature algorithm pair in
+//	supported_signature_algorithms."
+//
+// https://www.rfc-editor.org/rfc/rfc5246#section-7.4.4
+func (d *derived) clientRequest12(req *wire.CertificateRequest12) *credentialRequest {
+	q := &credentialRequest{
+		version:     tls.VersionTLS12,
+		schemes:     commonSchemes(d.schemes, req.SignatureAlgorithms),
+		theirs:      slices.Clone(req.SignatureAlgorithms),
+		schemesCert: slices.Clone(req.SignatureAlgorithms),
+		authorities: cloneAll(req.CertificateAuthorities),
+		ecdsa:       slices.Contains(req.CertificateTypes, wire.CertTypeECDSASign),
+		rsa:         slices.Contains(req.CertificateTypes, wire.CertTypeRSASign),
+	}
+	for _, id := range req.SignatureAlgorithms {
+		if s := schemeInfo(tls.SignatureScheme(id)); s != nil && (s.key == x509.RSA && q.rsa || s.key != x509.RSA && q.ecdsa) {
+			q.offered = append(q.offered, s.id)
+		}
+	}
+	return q
 }
 
-// checkNoClientCert judges a client that shows no certificate.
-//
-//	"If the client does not send any certificates (i.e., it sends an empty
-//	Certificate message), the server MAY at its discretion either continue
-//	the handshake without client authentication or abort the handshake with a
-//	"certificate_required" alert."
-//
-// https://www.rfc-editor.org/rfc/rfc8446#section-4.4.2.4
-func (c *Config) checkNoClientCert() error {
-	if c.requiresClientCert() {
-		return violation(ReasonCertificateRequired)
+// info is the form of a client's request that the callbacks of crypto/tls know.
+func (q *credentialRequest) info() *tls.CertificateRequestInfo {
+	return &tls.CertificateRequestInfo{
+		AcceptableCAs:    cloneAll(q.authorities),
+		SignatureSchemes: slices.Clone(q.offered),
+		Version:          q.version,
 	}
-	return nil
 }
 
 // newClientCertificateTask asks the application for a client's certificate.
@@ -91,38 +128,6 @@ func (m *Machine) clientCredential(t *Task, q *credentialRequest) (*credential, 
 	return q.choose([]*credential{c})
 }
 
-// clientRequest13 is what a CertificateRequest of TLS 1.3 asks a client for. It holds
-// nothing of the message. oid_filters are about extensions that a client recognizes, and
-// this one recognizes none: who chooses the certificate may.
-func (d *derived) clientRequest13(msg []byte) (*credentialRequest, error) {
-	var req wire.CertificateRequest
-	if err := req.Parse(msg[wire.HeaderLen:]); err != nil {
-		return nil, malformed(err)
-	}
-	// "The "signature_algorithms" extension MUST be specified"
-	// https://www.rfc-editor.org/rfc/rfc8446#section-4.3.2
-	if !req.Has(wire.ExtSignatureAlgorithms) {
-		return nil, violationf(ReasonMissingExtension, "%s in CertificateRequest", wire.ExtSignatureAlgorithms)
-	}
-	q := &credentialRequest{
-		version: tls.VersionTLS13,
-		context: bytes.Clone(req.RequestContext),
-		schemes: commonSchemes(d.schemes, req.SignatureAlgorithms),
-		theirs:  req.SignatureAlgorithms,
-		offered: convert[tls.SignatureScheme](req.SignatureAlgorithms),
-		// "If no "signature_algorithms_cert" extension is present, then the
-		// "signature_algorithms" extension also applies to signatures appearing
-		// in certificates."
-		// https://www.rfc-editor.org/rfc/rfc8446#section-4.2.3
-		schemesCert: req.SignatureAlgorithms,
-		authorities: cloneAll(req.CertificateAuthorities),
-	}
-	if req.Has(wire.ExtSignatureAlgorithmsCert) {
-		q.schemesCert = req.SignatureAlgorithmsCert
-	}
-	return q, nil
-}
-
 // message returns the Certificate of TLS 1.3 that answers the request: that of the
 // credential, or without one an empty one.
 //
@@ -137,6 +142,26 @@ func (q *credentialRequest) message(c *credential) *wire.Certificate {
 	}
 	msg.RequestContext = q.context
 	return msg
+}
+
+// The server's part.
+
+// clientAuth says what a server does about the certificate of a client. Without a
+// policy for the handshake there is one still for what Machine.RequestClientCertificate
+// asks for: a chain is verified if there is something to verify it against.
+func (c *Config) clientAuth() tls.ClientAuthType {
+	switch {
+	case c.ClientAuth != tls.NoClientCert:
+		return c.ClientAuth
+	case c.ClientCAs != nil:
+		return tls.VerifyClientCertIfGiven
+	}
+	return tls.RequestClientCert
+}
+
+// requiresClientCert reports whether a client without a certificate is refused.
+func (c *Config) requiresClientCert() bool {
+	return c.ClientAuth == tls.RequireAnyClientCert || c.ClientAuth == tls.RequireAndVerifyClientCert
 }
 
 // certificateRequest asks a client for a certificate. RFC 8446, Section 4.3.2.
@@ -154,6 +179,16 @@ func (d *derived) certificateRequest(context []byte) *wire.CertificateRequest {
 	}
 }
 
+// certificateRequest12 asks a client for a certificate. RFC 5246, Section 7.4.4;
+// RFC 8422, Section 5.5.
+func (d *derived) certificateRequest12() *wire.CertificateRequest12 {
+	return &wire.CertificateRequest12{
+		CertificateTypes:       []wire.ClientCertificateType{wire.CertTypeECDSASign, wire.CertTypeRSASign},
+		SignatureAlgorithms:    convert[wire.SignatureScheme](d.algorithms),
+		CertificateAuthorities: d.authorities,
+	}
+}
+
 // clientChain takes the certificates that a client answers a request with, which
 // may be none.
 func (m *Machine) clientChain(msg, context []byte) (chain []*x509.Certificate, raw [][]byte, err error) {
@@ -168,7 +203,7 @@ func (m *Machine) clientChain(msg, context []byte) (chain []*x509.Certificate, r
 		return nil, nil, violation(ReasonCertificateContext)
 	}
 	if len(cert.Entries) == 0 {
-		return nil, nil, m.cfg.checkNoClientCert()
+		return nil, nil, m.checkNoClientCert()
 	}
 	for i := range cert.Entries {
 		// "Extensions in the Certificate message from the client MUST correspond to
@@ -185,48 +220,26 @@ func (m *Machine) clientChain(msg, context []byte) (chain []*x509.Certificate, r
 	return chain, raw, err
 }
 
-// clientRequest12 is what a CertificateRequest of TLS 1.2 asks a client for. It
-// holds nothing of the message.
+// checkNoClientCert judges a client that shows no certificate.
 //
-//	"The end-entity certificate provided by the client MUST contain a key that
-//	is compatible with certificate_types. If the key is a signature key, it MUST
-//	be usable with some hash/signature algorithm pair in
-//	supported_signature_algorithms."
+//	"If the client does not send any certificates (i.e., it sends an empty
+//	Certificate message), the server MAY at its discretion either continue
+//	the handshake without client authentication or abort the handshake with a
+//	"certificate_required" alert."
 //
-// https://www.rfc-editor.org/rfc/rfc5246#section-7.4.4
-func (d *derived) clientRequest12(req *wire.CertificateRequest12) *credentialRequest {
-	q := &credentialRequest{
-		version:     tls.VersionTLS12,
-		schemes:     commonSchemes(d.schemes, req.SignatureAlgorithms),
-		theirs:      slices.Clone(req.SignatureAlgorithms),
-		schemesCert: slices.Clone(req.SignatureAlgorithms),
-		authorities: cloneAll(req.CertificateAuthorities),
-		ecdsa:       slices.Contains(req.CertificateTypes, wire.CertTypeECDSASign),
-		rsa:         slices.Contains(req.CertificateTypes, wire.CertTypeRSASign),
+// https://www.rfc-editor.org/rfc/rfc8446#section-4.4.2.4
+//
+//	"If the client does not send any certificates, the server MAY at its
+//	discretion either continue the handshake without client authentication, or
+//	respond with a fatal handshake_failure alert."
+//
+// https://www.rfc-editor.org/rfc/rfc5246#section-7.4.6
+func (m *Machine) checkNoClientCert() error {
+	switch {
+	case !m.cfg.requiresClientCert():
+		return nil
+	case m.tls12():
+		return violation(ReasonNoClientCertificate)
 	}
-	for _, id := range req.SignatureAlgorithms {
-		if s := schemeInfo(tls.SignatureScheme(id)); s != nil && (s.key == x509.RSA && q.rsa || s.key != x509.RSA && q.ecdsa) {
-			q.offered = append(q.offered, s.id)
-		}
-	}
-	return q
-}
-
-// info is the form of a client's request that the callbacks of crypto/tls know.
-func (q *credentialRequest) info() *tls.CertificateRequestInfo {
-	return &tls.CertificateRequestInfo{
-		AcceptableCAs:    cloneAll(q.authorities),
-		SignatureSchemes: slices.Clone(q.offered),
-		Version:          q.version,
-	}
-}
-
-// certificateRequest12 asks a client for a certificate. RFC 5246, Section 7.4.4;
-// RFC 8422, Section 5.5.
-func (d *derived) certificateRequest12() *wire.CertificateRequest12 {
-	return &wire.CertificateRequest12{
-		CertificateTypes:       []wire.ClientCertificateType{wire.CertTypeECDSASign, wire.CertTypeRSASign},
-		SignatureAlgorithms:    convert[wire.SignatureScheme](d.algorithms),
-		CertificateAuthorities: d.authorities,
-	}
+	return violation(ReasonCertificateRequired)
 }

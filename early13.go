@@ -42,7 +42,8 @@ func (m *Machine) EarlyDataAccepted() bool { return m.conn.earlyAccepted }
 // That the application protocol is offered follows from the settings that a session is
 // bound to.
 func (c *clientHandshake) offersEarly(cfg *Config, d *derived) bool {
-	return cfg.EarlyData && c.offer != nil && c.offer.MaxEarlyData > 0 && findSuite(d.suites, tls.VersionTLS13, c.offer.suite.id) != nil
+	return cfg.EarlyData && c.offer != nil && c.offer.MaxEarlyData > 0 &&
+		findSuite(d.suites, tls.VersionTLS13, c.offer.suite.id) != nil
 }
 
 // openEarly flushes the ClientHello, and opens early data behind it.

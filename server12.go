@@ -298,12 +298,8 @@ func serverClientCertificate12(m *Machine, msg []byte) (State, error) {
 		return 0, malformed(err)
 	}
 	if len(cert.Certificates) == 0 {
-		// "If the client does not send any certificates, the server MAY at its
-		// discretion either continue the handshake without client
-		// authentication, or respond with a fatal handshake_failure alert."
-		// https://www.rfc-editor.org/rfc/rfc5246#section-7.4.6
-		if m.cfg.requiresClientCert() {
-			return 0, violation(ReasonNoClientCertificate)
+		if err := m.checkNoClientCert(); err != nil {
+			return 0, err
 		}
 		s.note(msg)
 		s.tls12.dropMessages()

@@ -16,83 +16,6 @@ import (
 // that proves that the key is its own. RFC 8446, Sections 4.4.2.4 and 4.4.3; RFC 5246,
 // Sections 7.4.2, 7.4.3 and 7.4.8.
 
-// verifyParams is all that the verification of a chain depends on. Nothing in it
-// belongs to a machine.
-type verifyParams struct {
-	chain   []*x509.Certificate // as the peer sent it, leaf first
-	options x509.VerifyOptions
-	// schemes may have signed the certificates of the chain.
-	schemes []tls.SignatureScheme
-}
-
-// verifyOptions says whether the chain of a peer is verified, and how: that of a
-// server against RootCAs and the name, that of a client against ClientCAs.
-func (c *Config) verifyOptions(chain []*x509.Certificate, client bool) (options x509.VerifyOptions, verify bool) {
-	options = x509.VerifyOptions{
-		Roots:         c.RootCAs,
-		Intermediates: x509.NewCertPool(),
-		DNSName:       c.ServerName,
-		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	verify = !c.InsecureSkipVerify
-	if !client {
-		options.Roots, options.DNSName = c.ClientCAs, ""
-		options.KeyUsages = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
-		verify = c.clientAuth() >= tls.VerifyClientCertIfGiven
-	}
-	for _, cert := range chain[1:] {
-		options.Intermediates.AddCert(cert)
-	}
-	return options, verify
-}
-
-// awaitVerdict has the certificate chain of the peer judged, by the time that it is now.
-func (m *Machine) awaitVerdict(s State, chain []*x509.Certificate, raw [][]byte) (State, error) {
-	now, err := m.now()
-	if err != nil {
-		return 0, err
-	}
-	return m.await(s, m.newVerifyTask(chain, raw, now))
-}
-
-// takeVerdict takes the chains up to a root that were found in the peer's.
-func (m *Machine) takeVerdict() error {
-	t, err := m.result()
-	if err == nil {
-		m.conn.VerifiedChains = t.verified
-	}
-	return err
-}
-
-// newVerifyTask judges the certificate chain of the peer.
-func (m *Machine) newVerifyTask(chain []*x509.Certificate, raw [][]byte, now time.Time) *Task {
-	cfg, d, ocsp := m.cfg, m.d, m.conn.OCSPResponse
-	t := &Task{kind: TaskVerifyChain, chain: chain}
-	client := m.client != nil
-	options, verify := cfg.verifyOptions(chain, client)
-	t.options = options
-	t.options.CurrentTime = now
-	t.run = func(t *Task) error {
-		if verify {
-			verified, err := verifyChain(verifyParams{t.chain, t.options, d.schemesCert})
-			if err != nil {
-				return err
-			}
-			t.verified = verified
-		}
-		if judge := cfg.VerifyOCSPResponse; client && judge != nil {
-			if err := call(ReasonCertificateStatus, func() error { return judge(ocsp, t.verified) }); err != nil {
-				return err
-			}
-		}
-		if ask := cfg.VerifyPeerCertificate; ask != nil {
-			return call(ReasonVerificationRejected, func() error { return ask(raw, t.verified) })
-		}
-		return nil
-	}
-	return t
-}
-
 // maxRSABits bounds the RSA keys in a peer's chain, any of them, since a
 // verification with a large one is a way to burn our CPU.
 const maxRSABits = 8192
@@ -145,6 +68,83 @@ func hasKeyUsage(cert *x509.Certificate) bool {
 		}
 	}
 	return false
+}
+
+// verifyParams is all that the verification of a chain depends on. Nothing in it
+// belongs to a machine.
+type verifyParams struct {
+	chain   []*x509.Certificate // as the peer sent it, leaf first
+	options x509.VerifyOptions
+	// schemes may have signed the certificates of the chain.
+	schemes []tls.SignatureScheme
+}
+
+// awaitVerdict has the certificate chain of the peer judged, by the time that it is now.
+func (m *Machine) awaitVerdict(s State, chain []*x509.Certificate, raw [][]byte) (State, error) {
+	now, err := m.now()
+	if err != nil {
+		return 0, err
+	}
+	return m.await(s, m.newVerifyTask(chain, raw, now))
+}
+
+// takeVerdict takes the chains up to a root that were found in the peer's.
+func (m *Machine) takeVerdict() error {
+	t, err := m.result()
+	if err == nil {
+		m.conn.VerifiedChains = t.verified
+	}
+	return err
+}
+
+// newVerifyTask judges the certificate chain of the peer.
+func (m *Machine) newVerifyTask(chain []*x509.Certificate, raw [][]byte, now time.Time) *Task {
+	cfg, d, ocsp := m.cfg, m.d, m.conn.OCSPResponse
+	t := &Task{kind: TaskVerifyChain, chain: chain}
+	client := m.client != nil
+	options, verify := cfg.verifyOptions(chain, client)
+	t.options = options
+	t.options.CurrentTime = now
+	t.run = func(t *Task) error {
+		if verify {
+			verified, err := verifyChain(verifyParams{t.chain, t.options, d.schemesCert})
+			if err != nil {
+				return err
+			}
+			t.verified = verified
+		}
+		if judge := cfg.VerifyOCSPResponse; client && judge != nil {
+			if err := call(ReasonCertificateStatus, func() error { return judge(ocsp, t.verified) }); err != nil {
+				return err
+			}
+		}
+		if ask := cfg.VerifyPeerCertificate; ask != nil {
+			return call(ReasonVerificationRejected, func() error { return ask(raw, t.verified) })
+		}
+		return nil
+	}
+	return t
+}
+
+// verifyOptions says whether the chain of a peer is verified, and how: that of a
+// server against RootCAs and the name, that of a client against ClientCAs.
+func (c *Config) verifyOptions(chain []*x509.Certificate, client bool) (options x509.VerifyOptions, verify bool) {
+	options = x509.VerifyOptions{
+		Roots:         c.RootCAs,
+		Intermediates: x509.NewCertPool(),
+		DNSName:       c.ServerName,
+		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	verify = !c.InsecureSkipVerify
+	if !client {
+		options.Roots, options.DNSName = c.ClientCAs, ""
+		options.KeyUsages = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+		verify = c.clientAuth() >= tls.VerifyClientCertIfGiven
+	}
+	for _, cert := range chain[1:] {
+		options.Intermediates.AddCert(cert)
+	}
+	return options, verify
 }
 
 // verifyChain verifies a chain with crypto/x509, and returns the ways to build it

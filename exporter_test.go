@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"encoding/hex"
 	"errors"
-	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,99 +13,6 @@ import (
 
 	"tlscore.example/tlscore/internal/tlstest"
 )
-
-// withStd connects m, a client or a server, with an end of crypto/tls over a socket,
-// and returns that end when its handshake is complete. It goes on to drive m, which
-// must not be touched before detach was called: that ends the driving, and the socket.
-func withStd(m *Machine, std func(net.Conn) *tls.Conn) (conn *tls.Conn, detach func(), err error) {
-	ours, theirs, err := sockets()
-	if err != nil {
-		return nil, nil, err
-	}
-	conn = std(theirs)
-	stopped := make(chan struct{})
-	go func() {
-		defer close(stopped)
-		drive(m, ours)
-	}()
-	return conn, func() { ours.Close(); <-stopped }, conn.Handshake()
-}
-
-// sockets returns two ends of one connection. It has buffers, which a net.Pipe lacks: both
-// ends may write at the same time.
-func sockets() (a, b net.Conn, err error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, nil, err
-	}
-	defer l.Close()
-	if a, err = net.Dial("tcp", l.Addr().String()); err != nil {
-		return nil, nil, err
-	}
-	if b, err = l.Accept(); err != nil {
-		return nil, nil, err
-	}
-	for _, c := range []net.Conn{a, b} {
-		c.SetDeadline(time.Now().Add(time.Minute)) // should one wait for the other for ever
-	}
-	return a, b, nil
-}
-
-// drive runs a machine over a connection until either ends. It echoes data.
-func drive(m *Machine, conn net.Conn) {
-	var in Inbound
-	buf := make([]byte, 1<<15)
-	var chunk []byte
-	for {
-		rest := in.Join(chunk)
-		var stop Event
-		for {
-			ev, n := m.Step(rest)
-			rest = rest[n:]
-			if ev.Kind == EventData {
-				m.Write(ev.Data)
-			}
-			if stop = ev; ev.Stop() {
-				break
-			}
-		}
-		in.Keep(rest)
-		if out := m.Output(); len(out) > 0 {
-			n, err := conn.Write(out)
-			m.Sent(n)
-			if err != nil {
-				return
-			}
-		}
-		if stop.Terminal() {
-			conn.Close()
-			return
-		}
-		n, err := conn.Read(buf)
-		if err != nil {
-			return
-		}
-		chunk = buf[:n]
-	}
-}
-
-// stdClient returns a client of crypto/tls that trusts the test's authority.
-func stdClient(change ...func(*tls.Config)) func(net.Conn) *tls.Conn {
-	cfg := &tls.Config{RootCAs: tlstest.Roots(), ServerName: "localhost", Time: tlstest.Clock}
-	for _, f := range change {
-		f(cfg)
-	}
-	return func(c net.Conn) *tls.Conn { return tls.Client(c, cfg) }
-}
-
-// stdServer returns a server of crypto/tls for localhost.
-func stdServer(change ...func(*tls.Config)) func(net.Conn) *tls.Conn {
-	cfg := &tls.Config{Certificates: []tls.Certificate{localhost()}, Time: tlstest.Clock}
-	for _, f := range change {
-		f(cfg)
-	}
-	return func(c net.Conn) *tls.Conn { return tls.Server(c, cfg) }
-}
 
 // Both ends export the same keying material, and crypto/tls does so too.
 func TestExportKeyingMaterial(t *testing.T) {

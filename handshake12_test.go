@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"crypto/tls"
 	"fmt"
-	"io"
 	"net"
 	"slices"
 	"testing"
-	"time"
 
 	"tlscore.example/tlscore/internal/tlstest"
 )
@@ -117,103 +115,6 @@ func testTalk12(t *testing.T, client, server *Machine, size int) {
 	if !bytes.Equal(cs.data, down) || client.State() != StateClosed || client.Err() != nil || server.Err() != nil {
 		t.Fatalf("%d bytes, %v: %v, %v", len(cs.data), client.State(), client.Err(), server.Err())
 	}
-}
-
-// driveEcho runs a machine over a connection until it has echoed, or got back, n bytes.
-func driveEcho(m *Machine, conn io.ReadWriter, piece int, send []byte) (got []byte, err error) {
-	var in []byte
-	buf := make([]byte, piece)
-	flush := func() error {
-		out := bytes.Clone(m.Output())
-		m.Sent(len(out))
-		if len(out) == 0 { // for which a pipe would wait
-			return nil
-		}
-		_, err := conn.Write(out)
-		return err
-	}
-	for {
-		ev, n := m.Step(in)
-		in = in[n:]
-		switch ev.Kind {
-		case EventFailed:
-			flush()
-			return got, m.Err()
-		case EventHandshakeDone:
-			if _, err := m.Write(send); err != nil {
-				return got, err
-			}
-		case EventData:
-			got = append(got, ev.Data...)
-			if len(got) >= len(send) {
-				m.CloseWrite()
-			}
-		case EventClosed:
-			return got, flush()
-		case EventNone:
-			if err := flush(); err != nil {
-				return got, err
-			}
-			n, err := conn.Read(buf)
-			if err != nil {
-				m.EOF()
-			}
-			in = append(in, buf[:n]...)
-		}
-	}
-}
-
-// runStandard drives a machine against crypto/tls, both sending the same data, and
-// returns what the latter knows about the connection.
-func runStandard(t *testing.T, m *Machine, standard func(net.Conn) *tls.Conn, piece int) (cs tls.ConnectionState, err error) {
-	t.Helper()
-	near, far := net.Pipe()
-	near.SetDeadline(time.Now().Add(time.Minute)) // should one wait for the other for ever
-	conn := standard(far)
-	data := pattern13(3000)
-	var exported []byte
-	result := make(chan error, 1)
-	go func() {
-		result <- func() (err error) {
-			defer far.Close()
-			if err := conn.Handshake(); err != nil {
-				return err
-			}
-			cs = conn.ConnectionState()
-			if exported, err = cs.ExportKeyingMaterial("EXPERIMENTAL test", []byte("context"), 48); err != nil {
-				return err
-			}
-			got := make([]byte, len(data))
-			if _, err := io.ReadFull(conn, got); err != nil {
-				return err
-			}
-			if !bytes.Equal(got, data) {
-				return fmt.Errorf("crypto/tls got other data")
-			}
-			if _, err := conn.Write(data); err != nil {
-				return err
-			}
-			if n, err := conn.Read(got); err != io.EOF {
-				return fmt.Errorf("%d bytes, %v instead of the end", n, err)
-			}
-			return conn.Close()
-		}()
-	}()
-	got, err := driveEcho(m, near, piece, data)
-	near.Close()
-	if theirs := <-result; theirs != nil && err == nil {
-		err = theirs
-	}
-	if err == nil && !bytes.Equal(got, data) {
-		err = fmt.Errorf("%d bytes of %d", len(got), len(data))
-	}
-	if err != nil {
-		return cs, err
-	}
-	if ours, err := m.ExportKeyingMaterial("EXPERIMENTAL test", []byte("context"), 48); err != nil || !bytes.Equal(ours, exported) {
-		return cs, fmt.Errorf("exported %x, not %x: %v", ours, exported, err)
-	}
-	return cs, err
 }
 
 func TestHandshake12Standard(t *testing.T) {

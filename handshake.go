@@ -10,8 +10,8 @@ import (
 	"tlscore.example/tlscore/internal/wire"
 )
 
-// What the handlers of both roles work with: the state of the handshake, the messages
-// that they emit, and the keys of TLS 1.3. RFC 8446, Sections 4.4 and 7.
+// What the handlers of both roles work with in both versions: the state of the
+// handshake, and the messages that they emit. RFC 8446, Section 4.
 
 // handshake is what both roles keep until the handshake is over.
 type handshake struct {
@@ -136,57 +136,6 @@ func (m *Machine) flushAnd(then func(*sender)) (done bool) {
 	m.sent = m.sent || done && len(h.emitted) > 0
 	h.emitted = h.emitted[:0]
 	return done
-}
-
-// deriveHandshakeSecrets runs the key schedule up to the handshake traffic
-// secrets; the transcript ends with ServerHello. RFC 8446, Section 7.1.
-func (h *handshake) deriveHandshakeSecrets(shared []byte) {
-	early := schedule.NewEarlySecret(h.suite.hash, h.psk())
-	h.secret = early.Handshake(shared)
-	early.Wipe()
-	hash := h.hash()
-	h.clientSecret = h.secret.ClientTraffic(hash)
-	h.serverSecret = h.secret.ServerTraffic(hash)
-}
-
-// changeSendingKey flushes, then makes what follows be sealed with keys derived
-// from secret.
-func (m *Machine) changeSendingKey(suite *cipherSuite, secret *schedule.TrafficSecret) error {
-	key, err := suite.protection(secret)
-	if err != nil {
-		return failure(ReasonKeyGeneration, err)
-	}
-	if !m.flushAnd(func(s *sender) { s.dropEarly(); s.replaceKey(key) }) {
-		key.Wipe()
-	}
-	return nil
-}
-
-// startSending flushes our Finished, then lets application data be written.
-func (m *Machine) startSending(suite *cipherSuite, secret *schedule.TrafficSecret) error {
-	key, err := suite.protection(secret)
-	if err != nil {
-		return failure(ReasonKeyGeneration, err)
-	}
-	if !m.flushAnd(func(s *sender) { s.start(suite, secret, key) }) {
-		key.Wipe()
-	}
-	m.push(EventWritable)
-	return nil
-}
-
-// connected ends what the peer has to do in a handshake. There is no way into
-// StateConnected but through it, and what has to be true there is checked by it: the
-// peer's Finished against the transcript as it was before that message.
-func (m *Machine) connected(h *handshake, base *schedule.TrafficSecret, msg, transcript []byte) error {
-	if err := checkFinished(msg, base.Finished(nil, transcript)); err != nil {
-		return err
-	}
-	if err := m.in.install(h.suite, &h.peerSecret); err != nil {
-		return err
-	}
-	m.in.suite, m.in.secret = h.suite, h.peerSecret
-	return nil
 }
 
 // checkFinished compares a Finished of the peer with what it has to be.

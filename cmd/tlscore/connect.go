@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -366,7 +365,7 @@ func (c *client) explain(failure error) {
 	}
 	c.logMu.Lock()
 	defer c.logMu.Unlock()
-	fmt.Fprintf(c.std.err, "tlscore connect: the connection failed: %v\n  fault: %s\n  alert: %s\n", failure, fault, alert)
+	fmt.Fprintf(c.std.err, "tlscore connect: the connection failed: %s\n  fault: %s\n  alert: %s\n", printable(failure.Error()), fault, alert)
 }
 
 // describe tells what was negotiated.
@@ -487,7 +486,5 @@ func (c *client) printf(format string, args ...any) {
 	}
 	c.logMu.Lock()
 	defer c.logMu.Unlock()
-	var line bytes.Buffer
-	fmt.Fprintf(&line, format+"\n", args...)
-	c.std.err.Write(line.Bytes())
+	io.WriteString(c.std.err, printable(fmt.Sprintf(format, args...))+"\n")
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/pem"
 	"io"
 	"net"
@@ -102,6 +104,21 @@ func TestConnectFails(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What a server chooses stays in its line and does nothing to a terminal.
+func TestConnectPrintable(t *testing.T) {
+	leaf, key := template("x\x1b[2J"), newECDSAKey()
+	leaf.DNSNames = []string{"x\x1b[2J\n* verified"}
+	der := must(x509.CreateCertificate(rand.Reader, leaf, leaf, key.Public(), key))
+	evil := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	addr, _ := stdServer(t, &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return evil, nil }}, echo)
+	for _, flag := range []string{"-q=false", "-q", "-insecure"} {
+		_, _, stderr := runCommand("", "connect", flag, "-servername", "else.example", addr)
+		if !strings.Contains(stderr, `valid for x\x1b[2J\n* verified`) || strings.ContainsAny(stderr, "\x1b\r") || strings.Contains(stderr, "\n* verified") {
+			t.Errorf("%s: %q", flag, stderr)
+		}
 	}
 }
 

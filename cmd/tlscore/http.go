@@ -19,6 +19,9 @@ const maxHead = 16 << 10
 // maxBytes bounds what /bytes/N answers.
 const maxBytes = 1 << 30
 
+// maxWaiting bounds what comes behind a request that waits to know who the client is.
+const maxWaiting = 64 << 10
+
 // httpConn is the server's side of one HTTP connection.
 type httpConn struct {
 	// page returns the text of the page at "/".
@@ -39,8 +42,12 @@ type httpConn struct {
 	private *request // waits to know who the client is
 }
 
-// receive takes bytes of requests.
+// receive takes bytes of requests. A client that sends on and on, but not who it is,
+// stays unknown.
 func (h *httpConn) receive(data []byte) {
+	if h.private != nil && len(h.in)+len(data) > maxWaiting {
+		h.identified("")
+	}
 	if !h.last {
 		h.in = append(h.in, data...)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -141,6 +142,24 @@ func TestHTTPPrivate(t *testing.T) {
 				got = rest
 			}
 		})
+	}
+}
+
+// A client that floods the server instead of saying who it is stays unknown, and is not
+// kept in memory.
+func TestHTTPPrivateFlood(t *testing.T) {
+	asked := 0
+	h := &httpConn{client: func() (string, bool) { asked++; return "", asked == 1 }}
+	got := talk(h, "GET /private HTTP/1.1\r\nHost: x\r\n\r\n", 1000, false)
+	for sent := 0; !h.busy(); sent += 1000 {
+		if sent > maxWaiting {
+			t.Fatalf("%d bytes are kept", len(h.in))
+		}
+		h.receive(bytes.Repeat([]byte("x"), 1000))
+	}
+	got += talk(h, "", 1, false)
+	if !strings.Contains(got, "403 Forbidden") || !strings.Contains(got, "431 ") || !h.done() || len(h.in) > 0 {
+		t.Errorf("answered %q, %d bytes are kept", got, len(h.in))
 	}
 }
 

@@ -4,9 +4,26 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
 
 	"tlscore.example/tlscore"
 )
+
+// printable escapes what would not stay in its line, or would do something to a
+// terminal: the names in a certificate, which an error may quote, are the peer's choice.
+func printable(s string) string {
+	var out strings.Builder
+	for _, r := range s {
+		if unicode.IsPrint(r) {
+			out.WriteRune(r)
+		} else {
+			out.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		}
+	}
+	return out.String()
+}
 
 // messageText names a handshake message or an alert for people.
 func messageText(msg tlscore.TraceMessage) string {

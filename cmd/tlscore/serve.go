@@ -174,7 +174,7 @@ func who(c tls.ConnectionState) string {
 func (s *server) logf(format string, args ...any) {
 	s.logMu.Lock()
 	defer s.logMu.Unlock()
-	io.WriteString(s.std.err, time.Now().Format("15:04:05.000 ")+fmt.Sprintf(format, args...)+"\n")
+	io.WriteString(s.std.err, time.Now().Format("15:04:05.000 ")+printable(fmt.Sprintf(format, args...))+"\n")
 }
 
 // logFailure tells why a connection failed.

@@ -55,6 +55,7 @@ type conn struct {
 
 	phase    phase
 	early    bool   // something came before the handshake was complete
+	hungry   bool   // the machine has seen all that is in in, and needs more
 	deaf     bool   // nothing more will be received: close_notify, EOF, failure
 	interest uint32 // what epoll watches for
 	deadline time.Time
@@ -172,7 +173,7 @@ func (l *loop) open(fd int, addr syscall.Sockaddr) {
 		syscall.Close(fd)
 		return
 	}
-	c := &conn{fd: fd, peer: peerName(addr), tls: m, interest: syscall.EPOLLIN}
+	c := &conn{fd: fd, peer: peerName(addr), tls: m, hungry: true, interest: syscall.EPOLLIN}
 	c.http.page = func() string { return l.page(m) }
 	c.http.client = func() (string, bool) { return l.client(m) }
 	c.deadline = l.now.Add(l.limits.handshake)
@@ -221,11 +222,13 @@ func (l *loop) ready(c *conn) {
 // waits, the socket is not read, and TCP tells the peer to wait.
 func (l *loop) step(c *conn, chunk []byte) {
 	in := c.in.Join(chunk)
+	c.hungry = false
 	for l.respond(c); !c.http.busy() && c.phase == phaseOpen; l.respond(c) {
 		ev, n := c.tls.Step(in)
 		in = in[n:]
 		l.handle(c, ev)
 		if ev.Stop() {
+			c.hungry = true
 			l.respond(c)
 			break
 		}
@@ -354,12 +357,14 @@ func (l *loop) sent(c *conn, n int) {
 
 // watch asks epoll for what the connection waits for: to be written to only
 // while there is something to write, to be read from only while that makes sense.
+// What is left of earlier input comes first, or whoever asks faster than it is
+// answered would fill the memory. There is output meanwhile, so EPOLLOUT will come.
 func (l *loop) watch(c *conn) {
 	var interest uint32
 	if len(c.output()) > 0 {
 		interest |= syscall.EPOLLOUT
 	}
-	if c.phase == phaseDrain || c.phase == phaseOpen && !c.deaf && !c.http.busy() {
+	if c.phase == phaseDrain || c.phase == phaseOpen && !c.deaf && c.hungry && !c.http.busy() {
 		interest |= syscall.EPOLLIN
 	}
 	if interest == c.interest {

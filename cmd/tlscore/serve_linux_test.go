@@ -54,6 +54,46 @@ func cpuTime(t *testing.T, pid int) time.Duration {
 	return time.Duration(user+system) * 10 * time.Millisecond // ticks of 1/100 s
 }
 
+// A client that takes all answers, but asks faster than it gets them, does not fill the
+// memory: what was read is worked off before more is read.
+func TestServePipelining(t *testing.T) {
+	const requests, length = 3000, 70000
+	request := "GET /bytes/70000 HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 15000) + "\r\n\r\n"
+	p := startServe(t)
+	conn := connectTLS(t, p.listening(t))
+	r := bufio.NewReader(conn)
+	exchange(t, conn, r, request)
+	before := peakMemory(t, p.cmd.Process.Pid)
+	go func() {
+		for range requests { // each in a record of its own
+			io.WriteString(conn, request)
+		}
+	}()
+	for i := range requests {
+		if _, body := response(t, r); len(body) != length {
+			t.Fatalf("answer %d has %d bytes", i, len(body))
+		}
+	}
+	if more := peakMemory(t, p.cmd.Process.Pid) - before; more > 16<<20 {
+		t.Errorf("the server took %d KiB of memory", more>>10)
+	}
+}
+
+// peakMemory returns the most bytes of memory that a process has had.
+func peakMemory(t *testing.T, pid int) int {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	kib, err := strconv.Atoi(strings.Fields(rest)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kib << 10
+}
+
 // A peer that is killed, and the server that is told to end.
 func TestServeProcess(t *testing.T) {
 	p := startServe(t)

@@ -356,6 +356,9 @@ func (c *client) explain(failure error) {
 		fault = "the server's, or what it thinks of this client: it gave up"
 	case errors.As(failure, &local):
 		fault = "this side's (" + local.Reason.Reference() + ")"
+		if local.Reason == tlscore.ReasonTransportClosed {
+			fault = "the server's, or that of the way there: it closed too early"
+		}
 	}
 	alert := "none was sent or received"
 	if a, ok := c.machine.SentAlert(); ok {

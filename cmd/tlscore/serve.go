@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tlscore.example/tlscore"
+	"tlscore.example/tlscore/drive/netconn"
 )
 
 const serveIntro = `usage: tlscore serve [flags]
@@ -46,8 +47,9 @@ type timeLimits struct {
 var defaultTimeLimits = timeLimits{handshake: 10 * time.Second, idle: time.Minute, linger: 2 * time.Second}
 
 // lingerBytes bounds what is read and dropped from a client that is still
-// sending to a connection that has ended.
-const lingerBytes = 1 << 20
+// sending to a connection that has ended: more than kernels usually have in flight,
+// or what was sent to it last would often be lost.
+const lingerBytes = netconn.DefaultLingerBytes
 
 // runServe is "tlscore serve".
 func runServe(args []string, std stdio) error {

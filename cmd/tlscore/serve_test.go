@@ -416,6 +416,20 @@ func TestServeHalfClose(t *testing.T) {
 	})
 }
 
+// A client that sends much before it reads still gets the answer that it was not to.
+func TestServeUpload(t *testing.T) {
+	everyWay(t, patientLimits, func(t *testing.T, s *testServer) {
+		conn := connectTLS(t, s.addr)
+		fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", 8<<20)
+		if n, err := conn.Write(make([]byte, 8<<20)); err != nil {
+			t.Fatalf("after %d bytes: %v", n, err)
+		}
+		if resp, _ := response(t, bufio.NewReader(conn)); resp.StatusCode != 405 {
+			t.Errorf("status %d", resp.StatusCode)
+		}
+	})
+}
+
 // Resets, at whatever moment, harm nobody else.
 func TestServeResets(t *testing.T) {
 	everyWay(t, patientLimits, func(t *testing.T, s *testServer) {

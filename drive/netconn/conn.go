@@ -353,8 +353,9 @@ func (c *Conn) flushLater() {
 }
 
 // CloseWrite sends close_notify: the peer reads io.EOF, while Read goes on here.
-// The transport's own writing direction stays open. It waits at most 5 seconds,
-// or until the write deadline. Before the handshake is complete it is an error.
+// The transport's own writing direction stays open. It waits for a Write that is
+// under way, then at most 5 seconds, which become the write deadline. Before the
+// handshake is complete it is an error.
 func (c *Conn) CloseWrite() error {
 	if err := c.over(); err != nil {
 		return err

@@ -442,10 +442,13 @@ func (l *loop) stop() {
 		l.control(syscall.EPOLL_CTL_DEL, l.listener, 0)
 	}
 	for _, c := range l.conns {
-		if c.phase != phaseOpen {
-			continue
+		if c.phase == phaseDrain {
+			continue // it has no longer than that anyway
 		}
 		c.deadline = l.now.Add(l.limits.linger)
+		if c.phase == phaseFlush {
+			continue
+		}
 		if c.http.stop(); !c.http.busy() {
 			c.tls.CloseWrite()
 			l.end(c)

@@ -520,6 +520,26 @@ func TestServeStop(t *testing.T) {
 	})
 }
 
+// Clients that do not take the end of a response do not hold up a server that is
+// stopped. Many lengths are tried, as above.
+func TestServeStopSlowEnd(t *testing.T) {
+	limits := timeLimits{handshake: patience, idle: 2 * patience, linger: 100 * time.Millisecond}
+	everyWay(t, limits, func(t *testing.T, s *testServer) {
+		for size := 32 << 10; size < 5<<20; size += 48 << 10 {
+			conn := connectTLS(t, s.addr)
+			conn.NetConn().(*net.TCPConn).SetReadBuffer(256 << 10)
+			fmt.Fprintf(conn, "GET /bytes/%d HTTP/1.0\r\n\r\n", size)
+			if _, err := conn.Read(make([]byte, 1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(500 * time.Millisecond) // the server writes what the kernels take
+		if err := s.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // Through the acceptor the certificate is chosen by name.
 func TestServeCertificateByName(t *testing.T) {
 	s := startServer(t, variant{acceptor: true}, patientLimits)

@@ -94,6 +94,21 @@ func TestWriteDeadlineResumes(t *testing.T) {
 	noError(t, "empty Write", err)
 }
 
+// Who gives a Write up can let the peer know that the data is not whole.
+func TestWriteGivenUp(t *testing.T) {
+	c, s := connectOurs(t)
+	s.SetWriteDeadline(time.Now().Add(30 * time.Millisecond))
+	n, err := s.Write(make([]byte, 32<<20))
+	wantTimeout(t, "Write", err)
+	s.NetConn().Close()
+	noError(t, "Close", s.Close())
+	got, err := io.Copy(io.Discard, c)
+	want(t, "Read", err, io.ErrUnexpectedEOF)
+	if got > int64(n) {
+		t.Errorf("%d bytes arrived, %d were taken", got, n)
+	}
+}
+
 // CloseWrite does not wait forever for a peer that does not read.
 func TestCloseWriteDeadline(t *testing.T) {
 	c, s := connectOurs(t)

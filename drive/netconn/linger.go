@@ -68,6 +68,11 @@ type lastWords struct {
 // bytes are usually sent when Close returns, but it waits for a peer that does
 // not read only a moment, the rest happens in the background.
 //
+// The peer reads io.EOF then, also behind a Write that was cut short: close_notify
+// says that nothing more comes, not that all is there. Who has given up a Write, and
+// talks to a peer that takes the end of the connection for the end of a message,
+// closes NetConn first, so that the peer reads io.ErrUnexpectedEOF.
+//
 // Calls that wait in another goroutine return net.ErrClosed, as do all that come
 // later, a second Close among them.
 func (c *Conn) Close() error {

@@ -47,6 +47,8 @@ const (
 	doRequest
 	doTicket
 	doExport
+	doWriteEarly
+	doExportEarly
 	numActions
 )
 
@@ -110,7 +112,10 @@ func (a *application) onTask() {
 	if err := a.m.Done(task); !errors.Is(err, tlscore.ErrTask) && a.set.callbacks&tasksFail == 0 {
 		a.t.Fatalf("Done of a task without an answer: %v", err)
 	}
-	task.Run()
+	if a.set.resuming&resumingByHand != 0 {
+		a.answer(task)
+	}
+	task.Run() // unless it was answered
 	if a.m.Task() == task {
 		if err := a.m.Done(task); err != nil {
 			a.t.Fatalf("Done: %v", err)
@@ -120,6 +125,30 @@ func (a *application) onTask() {
 		a.t.Fatalf("Done of a task that was taken: %v", err)
 	}
 	a.outputLen()
+}
+
+// answer answers a task by hand, if the application can.
+func (a *application) answer(task *tlscore.Task) {
+	switch task.Kind() {
+	case tlscore.TaskOpenTicket:
+		if len(task.Ticket()) == 0 {
+			a.t.Fatal("there is no ticket to be opened")
+		}
+		var session []byte
+		if a.set.prepared != nil {
+			session = a.set.prepared.sealed
+		}
+		task.SetSession(session)
+	case tlscore.TaskDecideEarlyData:
+		if info := task.EarlyData(); len(info.TicketData) == 0 {
+			a.t.Fatalf("the ticket's data is missing: %+v", info)
+		}
+		task.SetEarlyData(true)
+	case tlscore.TaskChooseCertificate:
+		task.SetCertificate(&a.set.certificates[0])
+	case tlscore.TaskVerifyChain:
+		task.SetVerified(nil)
+	}
 }
 
 // behindPart runs what is due when the machine has taken a part of the input.
@@ -192,6 +221,11 @@ func (a *application) do(i instruction, ev tlscore.Event) {
 	case doExport:
 		secret, err := a.m.ExportKeyingMaterial("EXPORTER-fuzz", []byte{i.with}, 20)
 		a.result("ExportKeyingMaterial: %x, %v", secret, err)
+	case doWriteEarly:
+		a.writeEarly(payload(i.with))
+	case doExportEarly:
+		secret, err := a.m.ExportEarlyKeyingMaterial("EXPORTER-fuzz", []byte{i.with}, 20)
+		a.result("ExportEarlyKeyingMaterial: %x, %v", secret, err)
 	}
 	a.outputLen()
 }
@@ -250,6 +284,23 @@ func (a *application) write(p []byte) {
 	a.cutShort = a.cutShort || err == nil && n < len(p)
 	a.answered = a.answered && n == 0
 	a.result("Write: %d of %d, %v", n, len(p), err)
+}
+
+func (a *application) writeEarly(p []byte) {
+	before := a.outputLen()
+	n, err := a.m.WriteEarly(p)
+	after := a.outputLen()
+	switch {
+	case n < 0 || n > len(p) || n > 0 && err != nil:
+		a.t.Fatalf("WriteEarly took %d of %d bytes, with %v", n, len(p), err)
+	case n == 0 && after != before:
+		a.t.Fatalf("WriteEarly says %v and queued %d bytes", err, after-before)
+	case n > 0 && after-before < n+record.HeaderLen+record.TagLen:
+		a.t.Fatalf("WriteEarly took %d bytes and queued %d", n, after-before)
+	}
+	a.early = append(a.early, p[:n]...)
+	a.cutShort = a.cutShort || err == nil && n < len(p)
+	a.result("WriteEarly: %d of %d, %v", n, len(p), err)
 }
 
 func (a *application) appendSealed(p []byte, room int) {
@@ -321,7 +372,12 @@ func (a *application) accept() {
 // look calls what only looks.
 func (a *application) look() {
 	a.checkHello()
-	_ = a.m.ConnectionState()
+	if cs := a.m.ConnectionState(); len(a.m.TicketData()) > 0 && !cs.DidResume || a.m.EarlyDataAccepted() && !cs.DidResume {
+		a.t.Fatalf("a connection that is not resumed has the ticket's data %q, or early data", a.m.TicketData())
+	}
+	if binding, err := a.m.ChannelBinding(); (err == nil) != (len(binding) == 32) {
+		a.t.Fatalf("the channel binding is %x, with %v", binding, err)
+	}
 	_ = a.m.State().String()
 	if a.m.SealedLen(0) != a.outputLen() {
 		a.t.Fatalf("SealedLen(0) is %d, the output %d", a.m.SealedLen(0), a.outputLen())

@@ -8,7 +8,10 @@
 //     peer that knows the keys and keeps its transcript right, but changes,
 //     drops, repeats, invents and cuts messages as the input says: behind the
 //     Finished, too, and in a build with real protection. That peer speaks TLS
-//     1.3, or TLS 1.2 if the input says so; tasks are lifted out, done and failed.
+//     1.3, or TLS 1.2 if the input says so; tasks are lifted out, done, failed and
+//     answered by hand. The input can say, too, that there is a session from
+//     before, which the peer offers or selects: with the right key and binder or
+//     not, with early data that is accepted or not.
 //   - FuzzClientHello and one target for each other handshake message check the
 //     codec of internal/wire: what was parsed is written back byte for byte.
 //   - FuzzDifferentialServer and FuzzDifferentialClient give the same hellos to

@@ -55,7 +55,7 @@ func (p *puppet) emit(t record.ContentType, content []byte) {
 		if int(e.item) != item {
 			continue
 		}
-		if p.phase < phaseConnected && (this.changes || p.seal == nil) {
+		if p.phase < phaseConnected && (this.changes || p.seal == nil || p.early) {
 			p.astray = true
 		}
 		invented := &piece{t: record.ContentType(20 + e.a%4), content: p.pool, key: p.seal, tls12: p.tls12}
@@ -75,6 +75,9 @@ func (p *puppet) emit(t record.ContentType, content []byte) {
 		default:
 			this.alter(e, p.pool)
 		}
+	}
+	if this.altered && p.group&pastBindAlways != 0 && !p.server && p.phase == phaseHello {
+		this.content = p.bind(this.content)
 	}
 	if p.deferred != nil {
 		after = append(after, p.deferred)
@@ -123,7 +126,7 @@ func (p *puppet) changesKeys(t record.ContentType, content []byte) bool {
 		return wire.HandshakeType(content[0]) == wire.TypeFinished || wire.HandshakeType(content[0]) == wire.TypeServerHelloDone
 	}
 	switch wire.HandshakeType(content[0]) {
-	case wire.TypeClientHello, wire.TypeServerHello, wire.TypeFinished, wire.TypeKeyUpdate:
+	case wire.TypeClientHello, wire.TypeServerHello, wire.TypeFinished, wire.TypeKeyUpdate, wire.TypeEndOfEarlyData:
 		return true
 	}
 	return false

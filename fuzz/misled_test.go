@@ -85,8 +85,8 @@ func fuzzMisled(f *testing.F, r role) {
 		if len(pool) > maxInput/8 {
 			return
 		}
-		p := newPuppet(r == roleClient, parseChoices(peer, post), pool)
-		mislead(t, misledSetup(r, config), parseScript(script), p)
+		set := misledSetup(r, config)
+		mislead(t, set, parseScript(script), newPuppet(set, parseChoices(peer, post), pool))
 	})
 }
 

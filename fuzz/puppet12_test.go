@@ -20,6 +20,7 @@ type puppet12 struct {
 	curve        wire.NamedGroup
 	point        []byte // the server's, to a client
 	requested    bool   // a certificate
+	announced    bool   // a ticket, by a server
 }
 
 var suites12 = []*suite{
@@ -67,7 +68,7 @@ func (p *puppet) message12(t wire.HandshakeType, msg []byte) {
 			p.agree12(m.Point)
 		}
 	case wire.TypeFinished:
-		if p.server {
+		if p.server != p.selected { // whose Finished comes second
 			p.finish12()
 		}
 		p.phase = phaseConnected
@@ -118,6 +119,7 @@ func (p *puppet) finish12() {
 	if p.master == nil {
 		return
 	}
+	p.sendTicket12()
 	p.emit(record.TypeChangeCipherSpec, []byte{1})
 	p.flushHeld()
 	p.seal = p.key12(p.server)
@@ -162,9 +164,7 @@ func (p *puppet) sendClientHello12() {
 		add(wire.ExtExtendedMasterSecret)
 	}
 	if p.flags&puppetPSK != 0 {
-		h.SessionTicket = slices.Clone(p.pool[:min(len(p.pool), 1000)])
-		h.SessionID = make([]byte, 32)
-		add(wire.ExtSessionTicket)
+		p.offerPast12()
 	}
 	if p.flags&puppetNoCompat == 0 {
 		add(wire.ExtRenegotiationInfo)
@@ -187,6 +187,10 @@ func (p *puppet) takeServerHello12(msg []byte) {
 	p.transcript = schedule.NewTranscript(p.suite.hash)
 	p.transcript.Write(p.helloRaw)
 	p.transcript.Write(msg)
+	if p.resumes(tls.VersionTLS12) && len(hello.SessionID) > 0 && bytes.Equal(hello.SessionID, p.hello.SessionID) {
+		p.phase = phaseFlight
+		p.resume12()
+	}
 }
 
 func (p *puppet) sendClientFlight12() {
@@ -212,7 +216,11 @@ func (p *puppet) answerClientHello12(msg []byte) {
 	if p.hello.Parse(bytes.Clone(msg[wire.HeaderLen:])) != nil {
 		return
 	}
+	p.expectEarly(msg)
 	p.phase = phaseFlight
+	if p.answerOffer12(msg) {
+		return
+	}
 	chain := certificates[int(p.cert)%len(certificates)][0]
 	_, rsa := schemeOf(chain.PrivateKey.(crypto.Signer))
 	var usable []*suite
@@ -258,7 +266,10 @@ func (p *puppet) answerClientHello12(msg []byte) {
 func (p *puppet) sendServerHello12() {
 	hello := &wire.ServerHello{LegacyVersion: wire.VersionTLS12, CipherSuite: p.suite.id, ECPointFormats: []byte{0}}
 	p.random.Read(hello.Random[:])
-	if p.flags&puppetPSK != 0 {
+	switch {
+	case p.selected:
+		hello.SessionID = p.hello.SessionID
+	case p.flags&puppetPSK != 0:
 		hello.SessionID = slices.Clone(p.pool[:min(len(p.pool), 32)])
 	}
 	if len(p.hello.ALPN) > 0 && p.alpn != 0 {
@@ -281,6 +292,7 @@ func (p *puppet) sendServerHello12() {
 		}
 	}
 	p.extended = hello.Has(wire.ExtExtendedMasterSecret)
+	p.announced = hello.Has(wire.ExtSessionTicket)
 	p.serverRandom = hello.Random
 	p.emit(record.TypeHandshake, hello.Append(nil))
 }

@@ -42,6 +42,7 @@ type puppet struct {
 	nextReceive schedule.TrafficSecret
 	seal, open  *record.Protection
 	puppet12
+	puppetPast
 
 	helloRaw []byte // the first ClientHello, until the hash is known
 	hello    wire.ClientHello
@@ -93,10 +94,10 @@ type choices struct {
 const (
 	puppetRetry     = 1 << iota // a server asks for another group; a client has no share
 	puppetCookie                // a server sends one in its HelloRetryRequest
-	puppetRequest               // a server asks for a certificate
+	puppetRequest               // a server asks for a certificate; a client lets itself be asked later
 	puppetNoSession             // a client sends no session id
-	puppetEarlyData             // a client sends early data
-	puppetPSK                   // a client offers a pre-shared key
+	puppetEarlyData             // a client sends early data; a server takes it, or in TLS 1.2 gives a ticket
+	puppetPSK                   // the session from before is offered, or resumed; without one, what is none
 	puppetNoName                // a client names no server; a server does not confirm it
 	puppetNoCompat              // no change_cipher_spec
 
@@ -152,6 +153,7 @@ const (
 	postBig
 	postType
 	postPlaintext
+	postRequest
 	numPosts
 )
 
@@ -169,10 +171,12 @@ func parseChoices(peer, post []byte) choices {
 	return c
 }
 
-func newPuppet(server bool, c choices, pool []byte) *puppet {
-	p := &puppet{choices: c, server: server, pool: pool, random: mathrand.NewChaCha8([32]byte{7})}
+// newPuppet makes the peer of a machine that is made as the setup says.
+func newPuppet(set *setup, c choices, pool []byte) *puppet {
+	p := &puppet{choices: c, server: set.role == roleClient, pool: pool, random: mathrand.NewChaCha8([32]byte{7})}
 	p.tls12 = c.suites&puppetTLS12 != 0
 	p.suites &^= puppetTLS12
+	p.past = set.prepared
 	return p
 }
 
@@ -274,12 +278,8 @@ func (p *puppet) receive(b []byte) {
 		p.in = p.in[size:]
 		t, content := h.Type, rec[record.HeaderLen:]
 		if t == record.TypeApplicationData || p.tls12 && p.open != nil {
-			var err error
-			if p.open == nil {
-				p.unreadable = true
-				return
-			}
-			if t, content, err = p.open.Open(rec); err != nil {
+			var ok bool
+			if t, content, ok = p.unseal(rec); !ok {
 				p.unreadable = true
 				return
 			}
@@ -326,6 +326,13 @@ func (p *puppet) message(msg []byte) {
 	case t == wire.TypeServerHello && !p.server:
 		p.takeServerHello(msg)
 	case p.transcript == nil:
+	case t == wire.TypeEncryptedExtensions && !p.server:
+		p.takeEncryptedExtensions(msg)
+		p.transcript.Write(msg)
+	case p.phase == phaseConnected:
+		if t == wire.TypeCertificateRequest && !p.server {
+			p.answerRequest(msg)
+		}
 	case t == wire.TypeFinished && p.server:
 		p.receiving = p.nextReceive
 		p.open = p.suite.protection(&p.receiving)
@@ -341,7 +348,7 @@ func (p *puppet) message(msg []byte) {
 
 // startKeys changes both directions to the keys of the handshake.
 func (p *puppet) startKeys(shared []byte) {
-	early := schedule.NewEarlySecret(p.suite.hash, nil)
+	early := schedule.NewEarlySecret(p.suite.hash, p.psk())
 	p.handshake = early.Handshake(shared)
 	hash := p.transcript.Sum(nil)
 	client, server := p.handshake.ClientTraffic(hash), p.handshake.ServerTraffic(hash)
@@ -349,7 +356,10 @@ func (p *puppet) startKeys(shared []byte) {
 	if p.server {
 		p.sending, p.receiving = server, client
 	}
-	p.seal, p.open = p.suite.protection(&p.sending), p.suite.protection(&p.receiving)
+	p.open = p.suite.protection(&p.receiving)
+	if !p.early {
+		p.seal = p.suite.protection(&p.sending)
+	}
 }
 
 // mainKeys derives the keys of the application phase; the transcript ends with
@@ -407,6 +417,9 @@ func (p *puppet) sendClientHello() {
 	add(wire.ExtSupportedGroups)
 	add(wire.ExtSignatureAlgorithms)
 	add(wire.ExtSupportedVersions)
+	if p.flags&puppetRequest != 0 {
+		add(wire.ExtPostHandshakeAuth)
+	}
 	add(wire.ExtKeyShare)
 	if p.flags&puppetRetry == 0 {
 		p.addShare(puppetGroups[int(p.group)%len(puppetGroups)])
@@ -414,17 +427,18 @@ func (p *puppet) sendClientHello() {
 	if p.flags&puppetEarlyData != 0 {
 		add(wire.ExtEarlyData)
 	}
-	if p.flags&puppetPSK != 0 {
+	switch {
+	case p.resumes(tls.VersionTLS13):
+		p.offerPast()
+	case p.flags&puppetPSK != 0:
 		h.PSKModes = []byte{1}
 		h.PSKIdentities = []wire.PSKIdentity{{Identity: []byte("ticket"), ObfuscatedTicketAge: 1}}
 		h.PSKBinders = [][]byte{make([]byte, 32)}
 		add(wire.ExtPSKKeyExchangeModes)
 		add(wire.ExtPreSharedKey)
 	}
-	p.emit(record.TypeHandshake, h.Append(nil))
-	if p.flags&puppetEarlyData != 0 {
-		p.emit(record.TypeApplicationData, append(bytes.Repeat([]byte{0xed}, 40), p.pool...))
-	}
+	p.emit(record.TypeHandshake, p.bind(h.Append(nil)))
+	p.sendEarly()
 }
 
 func (p *puppet) addShare(g wire.NamedGroup) {
@@ -451,6 +465,7 @@ func (p *puppet) takeServerHello(msg []byte) {
 		return
 	}
 	p.transcript.Write(msg)
+	p.selected = p.past != nil && hello.Has(wire.ExtPreSharedKey)
 	if p.scalar == nil {
 		return
 	}
@@ -472,10 +487,8 @@ func (p *puppet) sendSecondHello(retry *wire.ServerHello) {
 	p.addShare(retry.SelectedGroup)
 	p.hello.Extensions = slices.DeleteFunc(p.hello.Extensions, func(x wire.Extension) bool { return x.Type == wire.ExtEarlyData })
 	p.emitCompat()
-	p.emit(record.TypeHandshake, p.hello.Append(nil))
-	if p.flags&puppetEarlyData != 0 {
-		p.emit(record.TypeApplicationData, append(bytes.Repeat([]byte{0xed}, 40), p.pool...))
-	}
+	p.emitPlain(record.TypeHandshake, p.bind(p.hello.Append(nil)))
+	p.sendEarly()
 }
 
 // finishClient answers the server's Finished.
@@ -487,6 +500,7 @@ func (p *puppet) finishClient() {
 	p.receiving = p.nextReceive
 	p.open = p.suite.protection(&p.receiving)
 	p.emitCompat()
+	p.endEarly()
 	if p.requested {
 		p.emit(record.TypeHandshake, new(wire.Certificate).Append(nil))
 		p.flushHeld()
@@ -497,6 +511,22 @@ func (p *puppet) finishClient() {
 	p.phase = phaseConnected
 }
 
+// answerRequest answers a CertificateRequest that comes after the handshake: there
+// is no certificate.
+func (p *puppet) answerRequest(msg []byte) {
+	var request wire.CertificateRequest
+	if request.Parse(bytes.Clone(msg[wire.HeaderLen:])) != nil {
+		return
+	}
+	certificate := (&wire.Certificate{RequestContext: request.RequestContext}).Append(nil)
+	transcript := p.transcript.Clone()
+	transcript.Write(msg)
+	transcript.Write(certificate)
+	p.emit(record.TypeHandshake, certificate)
+	fin := wire.Finished{VerifyData: p.sending.Finished(nil, transcript.Sum(nil))}
+	p.emit(record.TypeHandshake, fin.Append(nil))
+}
+
 // The server.
 
 func (p *puppet) answerClientHello(msg []byte) {
@@ -504,13 +534,19 @@ func (p *puppet) answerClientHello(msg []byte) {
 	if p.hello.Parse(bytes.Clone(msg[wire.HeaderLen:])) != nil {
 		return
 	}
+	p.expectEarly(msg)
 	if p.transcript == nil {
-		p.suite = findSuite(p.hello.CipherSuites[int(p.suites)%len(p.hello.CipherSuites)])
-		if p.suite == nil {
+		offers := slices.DeleteFunc(slices.Clone(p.hello.CipherSuites), func(id wire.CipherSuite) bool { return findSuite(id) == nil })
+		if len(offers) == 0 {
+			return
+		}
+		p.suite = findSuite(offers[int(p.suites)%len(offers)])
+		if slices.Contains(suites12, p.suite) {
 			return
 		}
 		p.transcript = schedule.NewTranscript(p.suite.hash)
 	}
+	p.takeOffer()
 	p.transcript.Write(msg)
 	share := p.chooseShare()
 	if share == nil {
@@ -582,6 +618,7 @@ func (p *puppet) sendFlight(share *wire.KeyShare) {
 		Extensions:       []wire.Extension{{Type: wire.ExtSupportedVersions}, {Type: wire.ExtKeyShare}},
 	}
 	p.random.Read(hello.Random[:])
+	p.answerOffer(hello)
 	p.emit(record.TypeHandshake, hello.Append(nil))
 	if !p.retried {
 		p.emitCompat()
@@ -596,13 +633,23 @@ func (p *puppet) sendFlight(share *wire.KeyShare) {
 		ee.ALPN = p.hello.ALPN[int(p.alpn-1)%len(p.hello.ALPN)]
 		ee.Extensions = append(ee.Extensions, wire.Extension{Type: wire.ExtALPN})
 	}
+	if p.acceptsEarly() {
+		ee.Extensions = append(ee.Extensions, wire.Extension{Type: wire.ExtEarlyData})
+	}
 	p.emit(record.TypeHandshake, ee.Append(nil))
+	if p.certifies() {
+		p.certify()
+	}
+	fin := wire.Finished{VerifyData: p.sending.Finished(nil, p.transcript.Sum(nil))}
+	p.emit(record.TypeHandshake, fin.Append(nil))
+	p.mainKeys()
+	p.startSending()
+}
+
+// certify sends a server's certificate, and asks for the client's.
+func (p *puppet) certify() {
 	if p.flags&puppetRequest != 0 {
-		request := wire.CertificateRequest{
-			SignatureAlgorithms: []wire.SignatureScheme{wire.SignatureScheme(tls.Ed25519)},
-			Extensions:          []wire.Extension{{Type: wire.ExtSignatureAlgorithms}},
-		}
-		p.emit(record.TypeHandshake, request.Append(nil))
+		p.sendRequest(nil)
 	}
 	chain := certificates[int(p.cert)%len(certificates)][0]
 	cert := new(wire.Certificate)
@@ -614,10 +661,17 @@ func (p *puppet) sendFlight(share *wire.KeyShare) {
 	verify := sign(chain.PrivateKey.(crypto.Signer), signedContent(p.transcript.Sum(nil)))
 	p.emit(record.TypeHandshake, verify.Append(nil))
 	p.flushHeld()
-	fin := wire.Finished{VerifyData: p.sending.Finished(nil, p.transcript.Sum(nil))}
-	p.emit(record.TypeHandshake, fin.Append(nil))
-	p.mainKeys()
-	p.startSending()
+}
+
+// sendRequest asks for the client's certificate; after the handshake there is a
+// context.
+func (p *puppet) sendRequest(context []byte) {
+	request := wire.CertificateRequest{
+		RequestContext:      context,
+		SignatureAlgorithms: []wire.SignatureScheme{wire.SignatureScheme(tls.Ed25519)},
+		Extensions:          []wire.Extension{{Type: wire.ExtSignatureAlgorithms}},
+	}
+	p.emit(record.TypeHandshake, request.Append(nil))
 }
 
 // signedContent is what a server signs.
@@ -688,6 +742,10 @@ func (p *puppet) sendPost(item postItem) {
 	case postTicket:
 		for range 1 + int(item.with)%40 {
 			ticket := wire.NewSessionTicket{Lifetime: 60, Nonce: []byte{item.with}, Ticket: []byte("ticket")}
+			if p.flags&puppetEarlyData != 0 {
+				ticket.MaxEarlyData = 1000
+				ticket.Extensions = []wire.Extension{{Type: wire.ExtEarlyData}}
+			}
 			p.emit(record.TypeHandshake, ticket.Append(nil))
 		}
 	case postAlert:
@@ -706,6 +764,8 @@ func (p *puppet) sendPost(item postItem) {
 		p.emit(record.ContentType(item.with), p.pool)
 	case postPlaintext:
 		p.emitPlain(record.ContentType(20+item.with%4), p.pool[:min(len(p.pool), 100)])
+	case postRequest:
+		p.sendRequest([]byte{item.with})
 	}
 }
 

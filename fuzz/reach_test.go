@@ -60,6 +60,10 @@ func TestSeeds(t *testing.T) {
 // variant matches the names of seeds that are small variations of others.
 var variant = regexp.MustCompile(`^edit-|^retry-twice-|^behind-retry-|^captured-fragments-|-other$|-[0-9a-f]{2,}$|-twice$|-second$|-[1-9]$`)
 
+// likeServer matches those that FuzzServer has, too, and that go on in the same way
+// once an acceptor has its config.
+var likeServer = regexp.MustCompile(`resumed-[a-z]`)
+
 func writeSeeds(t *testing.T, dir, prefix string, seeds []seed) {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -77,8 +81,9 @@ func writeSeeds(t *testing.T, dir, prefix string, seeds []seed) {
 			t.Fatal(err)
 		}
 	}
+	acceptor := filepath.Base(dir) == "FuzzAcceptor"
 	for _, s := range seeds {
-		if variant.MatchString(s.name) {
+		if variant.MatchString(s.name) || acceptor && likeServer.MatchString(s.name) {
 			continue // these are made each time; keeping them would only be many files
 		}
 		if err := os.WriteFile(filepath.Join(dir, prefix+s.name), corpusFile(s.args), 0o644); err != nil {
@@ -95,28 +100,41 @@ func TestReach(t *testing.T) {
 		role   role
 		want   []string // parts of events
 	}{
-		{"FuzzServer", roleServer, []string{"Task in", "Writable", "HandshakeDone in Connected of TLS 1.2", "HandshakeDone in Connected of TLS 1.3", "Data", "KeyUpdate", "Closed", "truncated", "Failed"}},
-		{"FuzzClient", roleClient, []string{"Task in", "Writable", "HandshakeDone in Connected of TLS 1.2", "HandshakeDone in Connected of TLS 1.3", "Data", "KeyUpdate", "Closed", "truncated", "Failed"}},
-		{"FuzzAcceptor", roleAcceptor, []string{"ClientHello in WaitAccept", "Task in", "Writable", "HandshakeDone in Connected of TLS 1.2", "HandshakeDone in Connected of TLS 1.3", "Data", "KeyUpdate", "Closed", "Failed"}},
+		{"FuzzServer", roleServer, []string{"Task in", "Writable", "HandshakeDone in Connected of TLS 1.2", "HandshakeDone in Connected of TLS 1.3", "Data", "KeyUpdate", "Closed", "truncated", "Failed",
+			"HandshakeDone in Connected of TLS 1.3, resumed", "HandshakeDone in Connected of TLS 1.2, resumed", "of TLS 1.3, resumed, early data accepted", "EarlyData in WaitEndOfEarlyData", "EarlyDataEnd in WaitClientFinished", "Task in OpenTicket", "Task in DecideEarlyData",
+		}},
+		{"FuzzClient", roleClient, []string{"Task in", "Writable", "HandshakeDone in Connected of TLS 1.2", "HandshakeDone in Connected of TLS 1.3", "Data", "KeyUpdate", "Closed", "truncated", "Failed",
+			"HandshakeDone in Connected of TLS 1.3, resumed", "HandshakeDone in Connected of TLS 1.2, resumed", "of TLS 1.3, resumed, early data accepted", "EarlyWritable in WaitServerHello", "EarlyRejected in", "SessionTicket in Connected",
+		}},
+		{"FuzzAcceptor", roleAcceptor, []string{"ClientHello in WaitAccept", "Task in", "Writable", "HandshakeDone in Connected of TLS 1.2", "HandshakeDone in Connected of TLS 1.3", "Data", "KeyUpdate", "Closed", "Failed",
+			"HandshakeDone in Connected of TLS 1.3, resumed", "HandshakeDone in Connected of TLS 1.2, resumed", "of TLS 1.3, resumed, early data accepted", "EarlyData in WaitEndOfEarlyData", "EarlyDataEnd in WaitClientFinished", "Task in OpenTicket", "Task in DecideEarlyData",
+		}},
 		{"FuzzServerMisled", roleServer, []string{
 			"ClientHello in WaitAccept", "Task in", "Writable", "HandshakeDone in Connected of TLS 1.2", "HandshakeDone in Connected of TLS 1.3", "Data", "KeyUpdate", "Closed", "truncated",
 			"TooManyKeyUpdates", "TooManyEmptyRecords", "KeyChangeAlignment", "UnexpectedMessage", "BadFinished", "ClientHelloTooLarge",
 			"BadKeyUpdate", "the peer sent the alert", "CallbackPanicked", "RandomSource", "KeyGeneration", "Rejected", "Canceled",
 			"Renegotiation", "UnsupportedVersion", "BadChangeCipherSpec", "CallbackFailed",
+			"HandshakeDone in Connected of TLS 1.3, resumed", "HandshakeDone in Connected of TLS 1.2, resumed", "of TLS 1.3, resumed, early data accepted", "EarlyData in WaitEndOfEarlyData", "EarlyDataEnd in WaitClientFinished", "Task in OpenTicket", "Task in DecideEarlyData",
+			"BadBinder", "TooMuchEarlyData", "NoExtendedMasterSecret", "CallbackPanicked", "ClientCertificate in Connected",
 		}},
 		{"FuzzClientMisled", roleClient, []string{
 			"Task in", "Writable", "HandshakeDone in Connected of TLS 1.2", "HandshakeDone in Connected of TLS 1.3", "Data", "KeyUpdate", "Closed", "truncated",
 			"TooManyKeyUpdates", "TooManySessionTickets", "KeyChangeAlignment", "UnexpectedMessage", "BadFinished", "BadSignature",
 			"MessageTooLarge", "the peer sent the alert", "CallbackPanicked", "RandomSource", "KeyGeneration", "Rejected", "Canceled",
 			"Renegotiation", "BadChangeCipherSpec", "BadRecordMAC",
+			"HandshakeDone in Connected of TLS 1.3, resumed", "HandshakeDone in Connected of TLS 1.2, resumed", "of TLS 1.3, resumed, early data accepted", "EarlyWritable in WaitServerHello", "EarlyRejected in", "SessionTicket in Connected",
+			"EarlyRejected in WaitServerHelloRetry: 73", "EarlyRejected in WaitEncryptedExtensions: 73", "EarlyRejected in WaitServerFinished: 73",
+			"PreSharedKeyNotOffered", "EarlyDataMismatch", "CipherSuiteChanged", "NoExtendedMasterSecret", "SessionIDMismatch", "UnsupportedVersion",
 		}},
 	} {
 		t.Run(c.target, func(t *testing.T) {
 			var reached strings.Builder
 			for _, s := range seedsOf(c.target) {
-				if got := replay(t, c.role, s); got != nil {
-					fmt.Fprintln(&reached, strings.Join(got.events, "\n"), reasonName(got.failure))
-				}
+				t.Run(s.name, func(t *testing.T) {
+					if got := replay(t, c.role, s); got != nil {
+						fmt.Fprintln(&reached, strings.Join(got.events, "\n"), reasonName(got.failure))
+					}
+				})
 			}
 			for _, want := range c.want {
 				if !strings.Contains(reached.String(), want) {
@@ -132,8 +150,8 @@ func replay(t *testing.T, r role, s seed) *session {
 	if len(s.args) == 3 {
 		return run(t, newSetup(r, s.args[0]), parseScript(s.args[1]), splitRecords(s.args[2]))
 	}
-	p := newPuppet(r == roleClient, parseChoices(s.args[2], s.args[3]), s.args[4])
-	return mislead(t, misledSetup(r, s.args[0]), parseScript(s.args[1]), p)
+	set := misledSetup(r, s.args[0])
+	return mislead(t, set, parseScript(s.args[1]), newPuppet(set, parseChoices(s.args[2], s.args[3]), s.args[4]))
 }
 
 // TestListedReasons finds the listed differences to crypto/tls that no seed shows

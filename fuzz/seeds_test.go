@@ -91,6 +91,24 @@ var talkative = []byte{
 	behindPart | 12, doCloseWrite, 0,
 }
 
+// early is an application that uses what early data brings.
+var early = []byte{
+	always, doLook, 0,
+	0, doWriteEarly, 40,
+	0, doExportEarly, 1,
+	1, doWriteEarly, 30,
+	2, doExportEarly, 2,
+	3, doWrite, 30,
+	4, doTicket, 0,
+	5, doExport, 3,
+	6, doRequest, 0,
+}
+
+// withPast is a config with a session from before, see setup.session.
+func withPast(session, resuming byte) []byte {
+	return append(make([]byte, 13), session, resuming)
+}
+
 // scenarios are those that both roles have; in the second list of bytes the
 // first is choices.flags.
 var scenarios = []scenario{
@@ -127,7 +145,7 @@ var scenarios = []scenario{
 	{name: "interleaved-alert", peer: []byte{0}, post: []byte{postType, 22, postAlert, 90}, pool: []byte{4, 0, 0}},
 	{name: "interleaved-compat", peer: []byte{0, 0, 0, 0, 0, 0, editFragment, 3, 0, 1, editSwap, 0, 0}, post: []byte{postCompat, 0}},
 	{name: "tampered", peer: []byte{0, 0, 0, 0, 0, 3, editCorrupt, 0, 1}, post: everyPost},
-	{name: "padded", peer: []byte{0, 0, 0, 0, 0, 3, editPad, 2, 0, 5, editPad, 1, 1, 6, editPad, 200, 0}, post: everyPost},
+	{name: "padded", peer: []byte{0, 0, 0, 0, 0, 3, editPad, 2, 0, 5, editPad, 1, 1, 6, editPad, 60, 0}, post: everyPost},
 	{name: "trace-panics", config: []byte{16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3}, script: talkative, post: everyPost},
 	{name: "plaintext-late", peer: []byte{0}, post: []byte{postPlaintext, 1}, pool: []byte{2, 40}},
 	{name: "callbacks", config: []byte{0, 0, 0, 0, 0, 0, 0, 0, callGetCertificate | callVerifyPeer | callVerifyConnection}, post: []byte{postData, 1}},
@@ -168,6 +186,7 @@ var scenarios = []scenario{
 	{name: "tls12-tasks-fail", config: []byte{128, 0, 0, 0, 0, 0, 0, 0, tasksFail, 0, 0, 3}, peer: []byte{0, puppetTLS12}, post: []byte{postData, 3, postKeyUpdate, 1}},
 	{name: "acceptor-tasks", config: []byte{128 | 8}, peer: []byte{0, puppetTLS12}, post: []byte{postData, 3, postKeyUpdate, 1}},
 	{name: "asks", config: append(make([]byte, 12), moreAsks), script: []byte{2, doRequest, 0, 3, doRequest, 0}, post: []byte{postData, 3}},
+	{name: "asks-later", config: append(make([]byte, 12), moreAsks), script: []byte{1, doRequest, 0, 1, doTicket, 0, 2, doRequest, 0}, peer: []byte{puppetRequest}, post: []byte{postRequest, 7, postData, 3, postRequest, 8, postData, 3}},
 	{name: "requires", config: append(make([]byte, 12), moreRequires), post: []byte{postData, 3}},
 	{name: "sessions", config: append(make([]byte, 12), moreSessions|moreEarly), script: []byte{3, doTicket, 0}, post: []byte{postData, 3, postTicket, 1}},
 	{name: "staples-limit", config: append(make([]byte, 12), moreStaples|moreLimit|moreGREASE), script: talkative, post: []byte{postData, 3, postKeyUpdate, 1}},
@@ -175,6 +194,54 @@ var scenarios = []scenario{
 	{name: "tls12-requires", config: append(make([]byte, 12), moreRequires), peer: []byte{puppetRequest, puppetTLS12}, post: []byte{postData, 3}},
 	{name: "tls12-store", config: append(make([]byte, 12), moreSessions|moreLimit), script: talkative, peer: []byte{puppetPSK, puppetTLS12}, post: []byte{postData, 3}, pool: []byte("an id")},
 	{name: "tls12-ticket", config: append(make([]byte, 12), moreSessions|moreGREASE), peer: []byte{puppetEarlyData, puppetTLS12}, post: []byte{postData, 3}},
+	{name: "resumed", config: withPast(sessionThere, 0), script: talkative, peer: []byte{puppetPSK}, post: []byte{postData, 5, postKeyUpdate, 1, postData, 9}},
+	{name: "resumed-aes256", config: append([]byte{0, 2}, withPast(sessionThere|1<<6, 0)[2:]...), peer: []byte{puppetPSK, 1}, post: []byte{postData, 3, postTicket, 1}},
+	{name: "resumed-chacha", config: append([]byte{0, 3}, withPast(sessionThere|sessionEarly|2<<6, 0)[2:]...), script: early, peer: []byte{puppetPSK | puppetEarlyData, 2}, post: []byte{postData, 3}},
+	{name: "resumed-other-hash", config: withPast(sessionThere|sessionEarly|1<<6, 0), script: early, peer: []byte{puppetPSK | puppetEarlyData}, post: []byte{postData, 3}},
+	{name: "resumed-stored", config: withPast(sessionThere|sessionStored|sessionEarly, 0), script: early, peer: []byte{puppetPSK | puppetEarlyData}, post: []byte{postData, 3, postTicket, 1}},
+	{name: "resumed-retry", config: append([]byte{0, 0, 0, 1}, withPast(sessionThere|sessionEarly, 0)[4:]...), script: early, peer: []byte{puppetPSK | puppetEarlyData | puppetRetry | puppetCookie}, post: []byte{postData, 3}},
+	{name: "resumed-retry-share", config: append([]byte{0, 0, 2}, withPast(sessionThere|sessionEarly, 0)[3:]...), script: early, peer: []byte{puppetPSK | puppetEarlyData}, post: []byte{postData, 3}},
+	{name: "resumed-other-key", config: withPast(sessionThere|sessionEarly, 0), script: early, peer: []byte{puppetPSK | puppetEarlyData, 0, pastOtherKey}, post: []byte{postData, 3}},
+	{name: "resumed-others", config: withPast(sessionThere|sessionEarly, 0), script: early, peer: []byte{puppetPSK | puppetEarlyData, 0, pastOthers}, post: []byte{postData, 3}},
+	{name: "resumed-wrong-age", config: withPast(sessionThere|sessionEarly, 0), script: early, peer: []byte{puppetPSK | puppetEarlyData, 0, pastWrongAge}, post: []byte{postData, 3}},
+	{name: "resumed-early-end", config: withPast(sessionThere|sessionEarly, 0), script: early, peer: []byte{puppetPSK | puppetEarlyData, 0, pastEarlyEnd}, post: []byte{postData, 3}},
+	{name: "resumed-more-early", config: withPast(sessionThere|sessionEarly, 0), script: early, peer: []byte{puppetPSK | puppetEarlyData, 0, pastMoreEarly}, post: []byte{postData, 3}},
+	{name: "resumed-early", config: withPast(sessionThere|sessionEarly, 0), script: early, peer: []byte{puppetPSK | puppetEarlyData}, post: []byte{postData, 5, postKeyUpdate, 1, postData, 9, postTicket, 1}},
+	{name: "resumed-no-early", config: withPast(sessionThere|sessionEarly, 0), script: early, peer: []byte{puppetPSK}, post: []byte{postData, 3}},
+	{name: "resumed-not", config: withPast(sessionThere|sessionEarly, 0), script: early, peer: []byte{puppetEarlyData}, post: []byte{postData, 3}},
+	{name: "resumed-not-and-no-early", config: withPast(sessionThere|sessionEarly, 0), script: early, peer: []byte{0}, post: []byte{postData, 3}},
+	{name: "resumed-not-but-early", config: withPast(sessionThere|sessionEarly, 0), script: early, peer: []byte{puppetEarlyData, 0, pastEarlyEnd}, post: []byte{postData, 3}},
+	{name: "resumed-early-rejected", config: withPast(sessionThere|sessionEarly, resumingRejects), script: early, peer: []byte{puppetPSK | puppetEarlyData}, post: []byte{postData, 3}},
+	{name: "resumed-early-rejected-end", config: withPast(sessionThere|sessionEarly, resumingRejects), script: early, peer: []byte{puppetPSK | puppetEarlyData, 0, pastEarlyEnd}, post: []byte{postData, 3}},
+	{name: "resumed-early-guarded", config: withPast(sessionThere|sessionEarly, resumingGuarded|resumingTickets), script: early, peer: []byte{puppetPSK | puppetEarlyData}, post: []byte{postData, 3, postTicket, 2}},
+	{name: "resumed-early-tasks", config: append([]byte{128}, withPast(sessionThere|sessionEarly, 0)[1:]...), script: early, peer: []byte{puppetPSK | puppetEarlyData}, post: []byte{postData, 3}},
+	{name: "resumed-early-by-hand", config: append([]byte{128}, withPast(sessionThere|sessionEarly, resumingByHand)[1:]...), script: early, peer: []byte{puppetPSK | puppetEarlyData, 0, pastBindAlways}, post: []byte{postData, 3}},
+	{name: "resumed-too-much-early", config: withPast(sessionThere|sessionEarly, 0), script: []byte{0, doWriteEarly, 130, 1, doWriteEarly, 9}, peer: []byte{puppetPSK | puppetEarlyData}, post: []byte{postData, 3}, pool: make([]byte, 470)},
+	{name: "resumed-early-callback-panics", config: append([]byte{0, 0, 0, 0, 0, 0, 0, 0, callPanics}, withPast(sessionThere|sessionEarly, 0)[9:]...), script: early, peer: []byte{puppetPSK | puppetEarlyData}},
+	{name: "resumed-early-closed", config: withPast(sessionThere|sessionEarly, 0), script: []byte{0, doWriteEarly, 30, 0, doCloseWrite, 0}, peer: []byte{0}, post: []byte{postData, 3}},
+	{name: "resumed-early-rejects", config: withPast(sessionThere|sessionEarly, 0), script: []byte{0, doWriteEarly, 30, 1, doReject, 40}, peer: []byte{puppetPSK | puppetEarlyData}, post: []byte{postData, 3}},
+	{name: "resumed-early-limits", config: append([]byte{0, 0, 0, 0, 1, 1}, withPast(sessionThere|sessionEarly, 0)[6:]...), script: early, peer: []byte{puppetPSK | puppetEarlyData, 0, 0, 1}, post: []byte{postData, 5, postKeyUpdate, 1, postData, 9}},
+	{name: "resumed-early-padded", config: append(append(make([]byte, 12), moreLimit|moreGREASE), sessionThere|sessionEarly), script: early, peer: []byte{puppetPSK | puppetEarlyData}, post: []byte{postData, 3}},
+	{name: "resumed-misaligned", config: withPast(sessionThere|sessionEarly, 0), script: early, peer: []byte{puppetPSK | puppetEarlyData, 0, 0, 0, 0, 4, editHold, 0, 0, 3, editHold, 0, 0}, post: []byte{postData, 3}},
+	{name: "resumed-bound-always", config: withPast(sessionThere, 0), peer: []byte{puppetPSK, 0, pastBindAlways, 0, 0, 0, editFlip, 5, 9}, post: []byte{postData, 3}},
+	{name: "resumed-retry-more-early", config: append([]byte{0, 0, 2}, withPast(sessionThere|sessionEarly, 0)[3:]...), script: early, peer: []byte{puppetPSK | puppetEarlyData, 0, pastMoreEarly}, post: []byte{postData, 3}},
+	{name: "resumed-asks-later", config: append(append(make([]byte, 12), moreAsks), sessionThere), script: []byte{1, doRequest, 0, 1, doTicket, 0, 2, doLook, 0}, peer: []byte{puppetPSK | puppetRequest}, post: []byte{postRequest, 7, postData, 3, postRequest, 8, postData, 3}},
+	{name: "resumed-foreign", config: withPast(sessionThere|sessionEarly|sessionForeign, 0), script: early, peer: []byte{puppetPSK | puppetEarlyData}, post: []byte{postData, 3}},
+	{name: "resumed-disabled", config: withPast(sessionThere|sessionEarly, resumingDisabled), script: early, peer: []byte{puppetPSK | puppetEarlyData}, post: []byte{postData, 3}},
+	{name: "resumed-requires", config: append(append(make([]byte, 12), moreRequires), sessionThere), peer: []byte{puppetPSK}, post: []byte{postData, 3}},
+	{name: "resumed-asks", config: append(append(make([]byte, 12), moreAsks), sessionThere), script: []byte{2, doRequest, 0, 2, doTicket, 0, 2, doLook, 0}, peer: []byte{puppetPSK}, post: []byte{postData, 3}},
+	{name: "resumed-acceptor", config: append([]byte{8}, withPast(sessionThere|sessionEarly, 0)[1:]...), script: early, peer: []byte{puppetPSK | puppetEarlyData}, post: []byte{postData, 3}},
+	{name: "tls12-resumed", config: withPast(sessionThere|session12, 0), script: talkative, peer: []byte{puppetPSK, puppetTLS12}, post: []byte{postData, 3, postAlert, 0}},
+	{name: "tls12-resumed-by-id", config: withPast(sessionThere|session12|sessionStored, 0), script: talkative, peer: []byte{puppetPSK, puppetTLS12}, post: []byte{postData, 3}},
+	{name: "tls12-resumed-aes256", config: withPast(sessionThere|session12|1<<6, 0), peer: []byte{puppetPSK, puppetTLS12 | 3}, post: []byte{postData, 3}},
+	{name: "tls12-resumed-renewed", config: withPast(sessionThere|session12|sessionOld, 0), script: talkative, peer: []byte{puppetPSK | puppetEarlyData, puppetTLS12}, post: []byte{postData, 3}},
+	{name: "tls12-resumed-not", config: withPast(sessionThere|session12, 0), peer: []byte{puppetEarlyData, puppetTLS12}, post: []byte{postData, 3}},
+	{name: "tls12-resumed-other-key", config: withPast(sessionThere|session12, 0), peer: []byte{puppetPSK, puppetTLS12, pastOtherKey}, post: []byte{postData, 3}},
+	{name: "tls12-resumed-others", config: withPast(sessionThere|session12, 0), peer: []byte{puppetPSK, puppetTLS12 | 2, pastOthers}, post: []byte{postData, 3}},
+	{name: "tls12-resumed-no-ems", config: withPast(sessionThere|session12, 0), peer: []byte{puppetPSK | puppetNoSession, puppetTLS12}, post: []byte{postData, 3}},
+	{name: "tls12-resumed-tasks", config: append([]byte{128}, withPast(sessionThere|session12, resumingByHand)[1:]...), script: talkative, peer: []byte{puppetPSK, puppetTLS12}, post: []byte{postData, 3}},
+	{name: "tls12-resumed-foreign", config: withPast(sessionThere|session12|sessionForeign, 0), peer: []byte{puppetPSK, puppetTLS12}, post: []byte{postData, 3}},
+	{name: "tls12-early-refused", config: withPast(sessionThere|sessionEarly, 0), script: early, peer: []byte{puppetPSK, puppetTLS12}, post: []byte{postData, 3}},
 	{name: "acceptor-misuse", config: []byte{8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3}, post: everyPost},
 }
 
@@ -214,8 +281,8 @@ func recordPuppet(s *setup, p *puppet) (said []byte) {
 // rawSeeds are what peers say, from beginning to end.
 func rawSeeds(r role) (list []seed) {
 	for _, s := range scenarios {
-		p := newPuppet(r == roleClient, parseChoices(s.peer, s.post), s.pool)
-		said := recordPuppet(newSetup(r, s.config), p)
+		set := newSetup(r, s.config)
+		said := recordPuppet(set, newPuppet(set, parseChoices(s.peer, s.post), s.pool))
 		list = append(list, seed{s.name, [][]byte{s.config, s.script, said}})
 	}
 	for name, said := range strangers() {
@@ -346,6 +413,10 @@ func misledSeeds(server bool) (list []seed) {
 			}
 			name := fmt.Sprintf("edit-%d-of-%d", op, item)
 			list = append(list, seed{name, [][]byte{nil, nil, peer, everyPost, ticket.Append(nil)}})
+			resumed := []byte{puppetPSK | puppetEarlyData, 0, pastBindAlways, 0, 0, item, op, 20 + 10*op, 3}
+			list = append(list, seed{name + "-resumed", [][]byte{withPast(sessionThere|sessionEarly, 0), early, resumed, {postData, 3}, {1}}})
+			resumed12 := []byte{puppetPSK | puppetEarlyData, puppetTLS12, 0, 0, 0, item, op, 20 + 10*op, 3}
+			list = append(list, seed{name + "-resumed12", [][]byte{withPast(sessionThere|session12, 0), nil, resumed12, {postData, 3}, {1}}})
 		}
 	}
 	return list

@@ -48,11 +48,17 @@ type session struct {
 	shownCopy []byte
 	out       []byte // all that was fetched
 
-	events     []string
-	writes     []string // the results of the application's calls
-	cutShort   bool     // one of them did not take all that it was given
-	answered   bool     // a KeyUpdate was, and no application data was sent since
-	told       []sentAlert
+	events   []string
+	writes   []string // the results of the application's calls
+	cutShort bool     // one of them did not take all that it was given
+	answered bool     // a KeyUpdate was, and no application data was sent since
+	told     []sentAlert
+
+	offersEarly bool   // a client may write early data
+	early       []byte // what it wrote of it
+	earlyTaken  int    // how much of it came to a server
+	earlyEnded  bool
+
 	traced     int  // calls of Config.Trace
 	panicked   bool // it will not be told more
 	budget     int  // events that may still come without input
@@ -182,6 +188,7 @@ func (s *session) step(in []byte) tlscore.Event {
 	}
 	s.checkLoan()
 	s.checkEvent(ev, n)
+	s.checkAnswer(ev, s.outputLen() != before)
 	if s.outputLen() != before && !ev.Queued {
 		s.t.Fatalf("Step queued %d bytes and %s does not say so", s.outputLen()-before, ev)
 	}
@@ -228,7 +235,8 @@ func allAre(b []byte, value byte) bool { return bytes.Count(b, []byte{value}) ==
 
 // checkEvent checks that an event says what it may say in this state.
 func (s *session) checkEvent(ev tlscore.Event, n int) {
-	if (len(ev.Data) > 0) != (ev.Kind == tlscore.EventData) {
+	s.checkEarly(ev)
+	if (len(ev.Data) > 0) != (ev.Kind == tlscore.EventData) && ev.Kind != tlscore.EventEarlyRejected {
 		s.t.Fatalf("%s has %d bytes of data", ev, len(ev.Data))
 	}
 	if ev.Terminal() != (ev.Kind == tlscore.EventClosed || ev.Kind == tlscore.EventFailed) || ev.Terminal() && !ev.Stop() {
@@ -249,15 +257,39 @@ func (s *session) checkEvent(ev tlscore.Event, n int) {
 	if ev.Kind == tlscore.EventWait != waits && ev.Stop() {
 		s.t.Fatalf("%s in state %s", ev, state)
 	}
-	if ev.Kind == tlscore.EventKeyUpdate && ev.Queued {
-		if s.answered {
-			s.t.Fatal("a KeyUpdate is answered, and no application data was sent since the last answer")
-		}
-		s.answered = true
-	}
 	cs := s.m.ConnectionState()
 	if ev.Kind == tlscore.EventHandshakeDone && (!cs.HandshakeComplete || cs.Version != 0x0304 && cs.Version != 0x0303 || cs.CipherSuite == 0 || cs.CurveID == 0) {
 		s.t.Fatalf("the handshake is done: %+v", cs)
+	}
+}
+
+// checkAnswer checks that of many requests for a KeyUpdate one is answered.
+func (s *session) checkAnswer(ev tlscore.Event, grew bool) {
+	if ev.Kind != tlscore.EventKeyUpdate || !grew {
+		return
+	}
+	if s.answered {
+		s.t.Fatal("a KeyUpdate is answered, and no application data was sent since the last answer")
+	}
+	s.answered = true
+}
+
+// checkEarly checks that early data comes within its bounds, and comes back whole.
+func (s *session) checkEarly(ev tlscore.Event) {
+	switch {
+	case ev.Kind == tlscore.EventEarlyWritable:
+		s.offersEarly = true
+	case ev.Kind == tlscore.EventEarlyRejected && len(ev.Data) > 0 && !bytes.Equal(ev.Data, s.early):
+		s.t.Fatalf("early data %x was written, %x was given back", s.early, ev.Data)
+	case ev.Kind == tlscore.EventEarlyDataEnd:
+		s.earlyEnded = true
+	}
+	if !ev.Early {
+		return
+	}
+	s.earlyTaken += len(ev.Data)
+	if ev.Kind != tlscore.EventData || s.earlyEnded || !s.m.EarlyDataAccepted() || s.earlyTaken > int(s.cfg.MaxEarlyData) {
+		s.t.Fatalf("%s, after %d bytes of early data", ev, s.earlyTaken-len(ev.Data))
 	}
 }
 
@@ -273,9 +305,19 @@ func (s *session) note(ev tlscore.Event) {
 		text += ", truncated"
 	}
 	if ev.Kind == tlscore.EventHandshakeDone {
-		text += " of " + tls.VersionName(s.m.ConnectionState().Version)
+		cs := s.m.ConnectionState()
+		text += " of " + tls.VersionName(cs.Version)
+		if cs.DidResume {
+			text += ", resumed"
+		}
+		if s.m.EarlyDataAccepted() {
+			text += ", early data accepted"
+		}
 	}
-	if ev.Kind == tlscore.EventData {
+	if ev.Early {
+		text = "Early" + text
+	}
+	if ev.Kind == tlscore.EventData || ev.Kind == tlscore.EventEarlyRejected {
 		text += fmt.Sprintf(": %x", ev.Data)
 	}
 	if err := s.m.Err(); err != nil {
@@ -376,7 +418,7 @@ func (s *session) finish() {
 
 func (s *session) ending() ending {
 	e := ending{role: s.set.role, err: s.m.Err(), told: s.told, toldAll: s.configured && !s.panicked}
-	e.padding = s.cfg.RecordPadding
+	e.padding, e.early = s.cfg.RecordPadding, s.offersEarly
 	cs := s.m.ConnectionState()
 	e.tls12 = cs.Version == 0x0303
 	if e.tls12 && cs.CipherSuite != 0xcca8 && cs.CipherSuite != 0xcca9 {

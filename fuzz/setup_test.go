@@ -122,6 +122,9 @@ type setup struct {
 	nullRandom   bool // it gives zeros
 	tracePanics  bool // Config.Trace panics; seed says at which call
 	more         byte // what else there is
+	session      byte // what was before, see sessionThere
+	resuming     byte // how that goes on
+	prepared     *prepared
 }
 
 type role int
@@ -161,6 +164,9 @@ func newSetup(r role, input []byte) *setup {
 	s.accept = in.next()
 	s.seed = in.next()
 	s.more = in.next()
+	s.session = in.next()
+	s.resuming = in.next()
+	s.prepared = s.newPrepared()
 	return s
 }
 
@@ -247,6 +253,7 @@ func (s *setup) config(a tlscore.Allocator, trace func(tlscore.TraceMessage)) *t
 		Trace:              trace,
 	}
 	s.addMore(cfg)
+	s.addSession(cfg)
 	if s.callbacks&callGetCertificate != 0 {
 		cfg.GetCertificate = s.getCertificate
 	}

@@ -250,7 +250,7 @@ func (p *puppet) answerClientHello12(msg []byte) {
 	}
 	p.scalar = p.newScalar(p.curve)
 	exchange := wire.ServerKeyExchange{Group: p.curve, Point: p.scalar.PublicKey().Bytes()}
-	verify := sign(chain.PrivateKey.(crypto.Signer), slices.Concat(p.hello.Random[:], p.serverRandom[:], exchange.AppendParams(nil)))
+	verify := p.sign(chain.PrivateKey.(crypto.Signer), slices.Concat(p.hello.Random[:], p.serverRandom[:], exchange.AppendParams(nil)))
 	exchange.Algorithm, exchange.Signature = verify.Algorithm, verify.Signature
 	p.emit(record.TypeHandshake, exchange.Append(nil))
 	if p.flags&puppetRequest != 0 {

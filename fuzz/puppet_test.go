@@ -6,9 +6,9 @@ import (
 	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/rand"
 	"crypto/rsa"
 	"crypto/tls"
+	"io"
 	mathrand "math/rand/v2"
 	"slices"
 
@@ -658,7 +658,7 @@ func (p *puppet) certify() {
 	}
 	p.emit(record.TypeHandshake, cert.Append(nil))
 	p.flushHeld()
-	verify := sign(chain.PrivateKey.(crypto.Signer), signedContent(p.transcript.Sum(nil)))
+	verify := p.sign(chain.PrivateKey.(crypto.Signer), signedContent(p.transcript.Sum(nil)))
 	p.emit(record.TypeHandshake, verify.Append(nil))
 	p.flushHeld()
 }
@@ -680,8 +680,10 @@ func signedContent(transcript []byte) []byte {
 	return append(content, transcript...)
 }
 
-// sign signs with the scheme that goes with the key.
-func sign(key crypto.Signer, content []byte) *wire.CertificateVerify {
+// sign signs with the scheme that goes with the key. It draws nothing from the
+// source that the machine's own signatures draw from: where the machine is given
+// the same input again there is no puppet.
+func (p *puppet) sign(key crypto.Signer, content []byte) *wire.CertificateVerify {
 	scheme, _ := schemeOf(key)
 	opts := map[tls.SignatureScheme]crypto.SignerOpts{
 		tls.Ed25519:                crypto.Hash(0),
@@ -695,7 +697,11 @@ func sign(key crypto.Signer, content []byte) *wire.CertificateVerify {
 		hash.Write(content)
 		content = hash.Sum(nil)
 	}
-	signature, err := key.Sign(rand.Reader, content, opts)
+	random := io.Reader(p.random)
+	if _, ok := key.(*ecdsa.PrivateKey); ok {
+		random = nil // RFC 6979
+	}
+	signature, err := key.Sign(random, content, opts)
 	if err != nil {
 		panic(err)
 	}

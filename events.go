@@ -38,8 +38,9 @@ const (
 	EventHandshakeDone
 	// EventData carries application data: one event per non-empty record.
 	EventData
-	// EventKeyUpdate says that the peer has changed its sending keys. When
-	// Queued is set, the answer that it asked for is in the output.
+	// EventKeyUpdate says that the peer has changed its sending keys. The answer
+	// that it may have asked for is in the output, or goes in front of the next
+	// application data.
 	EventKeyUpdate
 	// EventEarlyWritable comes from a client only: it offers early data, and
 	// [Machine.WriteEarly] may begin.

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // These tests run the command against other implementations of TLS. Those that
@@ -338,11 +339,14 @@ func freePort(t *testing.T) string {
 		if err != nil {
 			continue
 		}
-		if ln, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
-			ln.Close()
+		// To listen there would not do: a program that another test starts at that moment
+		// has the socket for a while, and this one's could not.
+		conn, err := net.DialTimeout("tcp", "127.0.0.1:"+port, time.Second)
+		if err != nil {
 			t.Cleanup(func() { sign.Close() }) // when the program has ended
 			return port
 		}
+		conn.Close()
 		sign.Close()
 	}
 	t.Fatal("no port is free")

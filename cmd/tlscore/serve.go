@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"tlscore.example/tlscore"
-	"tlscore.example/tlscore/drive/netconn"
+	"tlscore.example/tlscore/drive"
 )
 
 const serveIntro = `usage: tlscore serve [flags]
@@ -49,7 +49,7 @@ var defaultTimeLimits = timeLimits{handshake: 10 * time.Second, idle: time.Minut
 // lingerBytes bounds what is read and dropped from a client that is still
 // sending to a connection that has ended: more than kernels usually have in flight,
 // or what was sent to it last would often be lost.
-const lingerBytes = netconn.DefaultLingerBytes
+const lingerBytes = drive.DefaultLingerBytes
 
 // runServe is "tlscore serve".
 func runServe(args []string, std stdio) error {

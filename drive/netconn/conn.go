@@ -44,6 +44,7 @@ import (
 	"time"
 
 	"tlscore.example/tlscore"
+	"tlscore.example/tlscore/drive"
 )
 
 // errEarlyCloseWrite is what CloseWrite returns before the handshake is complete.
@@ -366,7 +367,7 @@ func (c *Conn) CloseWrite() error {
 	c.send.Lock()
 	defer c.send.Unlock()
 	c.machine.CloseWrite()
-	c.boundWrites(flushTimeout)
+	c.boundWrites(drive.FlushTimeout)
 	return c.flush()
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"tlscore.example/tlscore"
+	"tlscore.example/tlscore/drive"
 	"tlscore.example/tlscore/internal/tlstest"
 )
 
@@ -22,7 +23,7 @@ import (
 const patience = time.Minute
 
 // soon bounds what does not wait for a peer: it is less than Close would take if it did.
-const soon = flushTimeout * 3 / 4
+const soon = drive.FlushTimeout * 3 / 4
 
 // TestMain checks that all tests together leave no goroutine behind.
 func TestMain(m *testing.M) {

@@ -4,52 +4,18 @@ import (
 	"io"
 	"net"
 	"time"
+
+	"tlscore.example/tlscore/drive"
 )
 
-// Linger says how a connection is closed. Bytes that arrive after a close, or
-// were not read before it, make a kernel answer with a reset, and a reset can
-// destroy what the peer has not read yet: our alert. So the writing direction of
-// the transport is shut down first, then what still comes is read and dropped,
-// until the peer closes or a limit is reached, and only then the transport is
-// closed. All of that happens in the background.
-//
-// It is done when this side has sent an alert or a close_notify to a peer that
-// may still be sending. After the peer's own end, or when the transport is
-// broken, there is nothing to wait for. A connection that is closed without a
-// failure over a transport that has no CloseWrite method is not waited for.
-type Linger struct {
-	// Timeout is how long the peer gets. Zero means DefaultLingerTimeout; when
-	// it is negative, the transport is closed as soon as everything is sent.
-	Timeout time.Duration
-	// Bytes is how much of its data is dropped. Zero means DefaultLingerBytes.
-	Bytes int64
-}
+// Linger says how a connection is closed: see [drive.Linger]. All of it happens in the
+// background. A connection that is closed without a failure over a transport that has
+// no CloseWrite method is not waited for.
+type Linger = drive.Linger
 
-// The defaults of [Linger]: time for a few round trips, and more bytes than
-// kernels usually have in flight.
-const (
-	DefaultLingerTimeout = 2 * time.Second
-	DefaultLingerBytes   = 16 << 20
-)
-
-const (
-	// flushTimeout bounds the sending of an alert or a close_notify, with what
-	// was queued before it. crypto/tls gives as much.
-	flushTimeout = 5 * time.Second
-	// closePatience is how long Close waits for that. When the peer does not
-	// read, it is done in the background.
-	closePatience = 200 * time.Millisecond
-)
-
-func (l Linger) withDefaults() Linger {
-	if l.Timeout == 0 {
-		l.Timeout = DefaultLingerTimeout
-	}
-	if l.Bytes == 0 {
-		l.Bytes = DefaultLingerBytes
-	}
-	return l
-}
+// closePatience is how long Close waits until everything is sent. When the peer does
+// not read, it is done in the background.
+const closePatience = 200 * time.Millisecond
 
 // SetLinger changes how c is closed. It has to come before any other call but
 // those to SetLinger.
@@ -126,8 +92,8 @@ func (c *Conn) endLocked(cause error, last lastWords) <-chan struct{} {
 // on the way out. Should a callback of the application keep one, then at least
 // the transport is closed in time.
 func (c *Conn) finish(last lastWords) {
-	linger := c.linger.withDefaults()
-	limit := time.AfterFunc(flushTimeout+max(0, linger.Timeout), func() { c.transport.Close() })
+	linger := c.linger.WithDefaults()
+	limit := time.AfterFunc(drive.FlushTimeout+max(0, linger.Timeout), func() { c.transport.Close() })
 	defer limit.Stop()
 
 	sent := c.sayLast(last)
@@ -159,7 +125,7 @@ func (c *Conn) sayLast(last lastWords) (sent bool) {
 	c.send.Lock()
 	defer c.send.Unlock()
 	// Whoever wrote has left, so none of them can get hold of this deadline.
-	if c.transport.SetWriteDeadline(time.Now().Add(flushTimeout)) != nil {
+	if c.transport.SetWriteDeadline(time.Now().Add(drive.FlushTimeout)) != nil {
 		return false
 	}
 	if c.machine != nil {

@@ -1,36 +1,18 @@
 package netconn
 
 import (
-	"crypto/tls"
 	"errors"
-	"fmt"
 	"net"
 
 	"tlscore.example/tlscore"
+	"tlscore.example/tlscore/drive"
 )
 
-// ChooseConfig chooses the config for a client by what its ClientHello says. Its
-// error refuses the client, with the alert of a [*RejectError] or a
-// [tls.AlertError] in it, otherwise with internal_error. A panic is an error too.
-type ChooseConfig func(*tlscore.ClientHello) (*tlscore.Config, error)
+// ChooseConfig chooses the config for a client: see [drive.ChooseConfig].
+type ChooseConfig = drive.ChooseConfig
 
 // RejectError is an error with which a [ChooseConfig] chooses the alert.
-type RejectError struct {
-	Alert tlscore.Alert
-	Err   error // the reason, for this side only; may be nil
-}
-
-// Error implements error.
-func (e *RejectError) Error() string {
-	text := "netconn: refused with " + e.Alert.String()
-	if e.Err != nil {
-		text += ": " + e.Err.Error()
-	}
-	return text
-}
-
-// Unwrap returns the reason.
-func (e *RejectError) Unwrap() error { return e.Err }
+type RejectError = drive.RejectError
 
 // Acceptor returns the server's end of a TLS connection over conn, whose config
 // is chosen when the ClientHello is there. The limits hold until then.
@@ -53,38 +35,5 @@ func Acceptor(conn net.Conn, limits tlscore.Limits, choose ChooseConfig) *Conn {
 func (c *Conn) answer() {
 	c.steps.Lock()
 	defer c.steps.Unlock()
-	cfg, err := c.ask()
-	if err == nil {
-		err = c.machine.Accept(cfg)
-	}
-	if err == nil {
-		return
-	}
-	c.refused = err
-	if c.machine.Reject(alertOf(err)) != nil { // not an alert to reject with
-		c.machine.Reject(tlscore.AlertInternalError)
-	}
-}
-
-// ask calls choose.
-func (c *Conn) ask() (cfg *tlscore.Config, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("netconn: ChooseConfig panicked: %v", r)
-		}
-	}()
-	return c.choose(c.machine.ClientHello())
-}
-
-// alertOf returns the alert that an error asks for.
-func alertOf(err error) tlscore.Alert {
-	var reject *RejectError
-	if errors.As(err, &reject) {
-		return reject.Alert
-	}
-	var alert tls.AlertError
-	if errors.As(err, &alert) {
-		return tlscore.Alert(alert)
-	}
-	return tlscore.AlertInternalError
+	c.refused = drive.Answer(c.machine, c.choose)
 }

@@ -7,10 +7,8 @@ import (
 	"sync"
 
 	"tlscore.example/tlscore"
+	"tlscore.example/tlscore/drive"
 )
-
-// plainHTTPAnswer is what net/http says to a client that forgot the s in https.
-const plainHTTPAnswer = "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
 
 // plainHTTPError is the error of a handshake with a client that speaks plain
 // HTTP. For errors.As it is a [tls.RecordHeaderError] as well as a
@@ -38,7 +36,7 @@ func (c *Conn) plainHTTP(protocol *tlscore.ProtocolError) error {
 		RecordHeader: protocol.Header,
 	}}
 	if c.answersHTTP {
-		<-c.end(failure, lastWords{plain: plainHTTPAnswer, linger: true})
+		<-c.end(failure, lastWords{plain: drive.PlainHTTPAnswer, linger: true})
 		return c.over()
 	}
 	failure.header.Conn = &replayConn{Conn: c.transport, owner: c, unread: append([]byte(nil), c.in.bytes()...)}

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +13,7 @@ import (
 
 	"tlscore.example/tlscore"
 	"tlscore.example/tlscore/drive"
+	"tlscore.example/tlscore/drive/internal/drivertest"
 	"tlscore.example/tlscore/internal/tlstest"
 )
 
@@ -26,29 +25,7 @@ const patience = time.Minute
 const soon = drive.FlushTimeout * 3 / 4
 
 // TestMain checks that all tests together leave no goroutine behind.
-func TestMain(m *testing.M) {
-	before := runtime.NumGoroutine()
-	code := m.Run()
-	if code == 0 {
-		if err := settle(before); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
-}
-
-// settle waits until no more than n goroutines are left.
-func settle(n int) error {
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if runtime.NumGoroutine() <= n {
-			return nil
-		}
-	}
-	stacks := make([]byte, 1<<16)
-	stacks = stacks[:runtime.Stack(stacks, true)]
-	return fmt.Errorf("%d goroutines, expected %d:\n%s", runtime.NumGoroutine(), n, stacks)
-}
+func TestMain(m *testing.M) { drivertest.Main(m) }
 
 var serverCertificate = sync.OnceValue(func() tls.Certificate { return tlstest.Certificate(tlstest.Leaf{}) })
 

@@ -475,7 +475,7 @@ func (p *party) noteEarly(ev tlscore.Event) {
 		if err != nil {
 			p.t.Fatalf("WriteEarly: %v", err)
 		}
-		p.wroteEarly = data[:n]
+		p.wroteEarly = append(p.wroteEarly[:len(p.wroteEarly):len(p.wroteEarly)], data[:n]...)
 	case tlscore.EventEarlyRejected:
 		p.earlyOpen = false
 		if !bytes.Equal(ev.Data, p.wroteEarly) {
@@ -838,6 +838,9 @@ func lawTotal(tt *testing.T, t *rapid.T) {
 			data := payload(t, "data")
 			n, err := p.m.WriteEarly(data)
 			p.wroteEarly = append(p.wroteEarly[:len(p.wroteEarly):len(p.wroteEarly)], data[:n]...)
+			if n > 0 && !p.earlyOpen {
+				p.step() // an answer has opened it, and the event is due
+			}
 			if n > 0 && !p.earlyOpen || err != nil && p.earlyOpen && p.m.Err() == nil && !errors.Is(err, tlscore.ErrWriteClosed) && p.m.State() != tlscore.StateReleased {
 				t.Fatalf("WriteEarly: %d, %v", n, err)
 			}

@@ -3,7 +3,10 @@
 // It does no I/O itself; docs/drivers.md tells how to write a driver.
 package drive
 
-import "time"
+import (
+	"os"
+	"time"
+)
 
 // Limits are what a server grants its peers. The zero value is fit for use.
 type Limits struct {
@@ -78,3 +81,18 @@ func (l Linger) WithDefaults() Linger {
 // FlushTimeout bounds the sending of an alert or a close_notify, with what was
 // queued before it, to a peer that does not read. crypto/tls gives as much.
 const FlushTimeout = 5 * time.Second
+
+// ErrHandshakeTimeout is the error of a connection whose handshake took longer than
+// Limits allow, and ErrIdleTimeout that of one which was idle for longer. Both are an
+// os.ErrDeadlineExceeded, and a net.Error whose Timeout method returns true.
+var (
+	ErrHandshakeTimeout error = timeoutError("the handshake took too long")
+	ErrIdleTimeout      error = timeoutError("the connection was idle for too long")
+)
+
+type timeoutError string
+
+func (e timeoutError) Error() string { return string(e) }
+func (timeoutError) Unwrap() error   { return os.ErrDeadlineExceeded }
+func (timeoutError) Timeout() bool   { return true }
+func (timeoutError) Temporary() bool { return true }

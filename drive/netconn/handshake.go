@@ -6,23 +6,15 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"time"
 
 	"tlscore.example/tlscore"
+	"tlscore.example/tlscore/drive"
 )
 
 // ErrHandshakeTimeout is returned when a handshake has taken longer than its
-// Listener or Dialer allows. It is an os.ErrDeadlineExceeded, and a net.Error
-// whose Timeout method returns true.
-var ErrHandshakeTimeout error = handshakeTimeout{}
-
-type handshakeTimeout struct{}
-
-func (handshakeTimeout) Error() string   { return "netconn: the handshake took too long" }
-func (handshakeTimeout) Unwrap() error   { return os.ErrDeadlineExceeded }
-func (handshakeTimeout) Timeout() bool   { return true }
-func (handshakeTimeout) Temporary() bool { return true }
+// Listener allows: [drive.ErrHandshakeTimeout].
+var ErrHandshakeTimeout = drive.ErrHandshakeTimeout
 
 // Handshake runs the handshake, or waits for the one that runs; when it was run,
 // it returns how that went. Read, Write and ConnectionState call it.

@@ -27,9 +27,9 @@ type Conn struct {
 	tls *tlscore.Machine
 	in  tlscore.Inbound // what was left over
 
-	filling slot // what is written goes here
-	sending slot // that the kernel sends from
-	offset  int  // how much of it is sent
+	filling []byte // the slot that what is written goes to, nil if there is none
+	sending []byte // the slot that the kernel sends from
+	offset  int    // how much of it is sent
 
 	phase     phase
 	ops       int    // operations that have not completed
@@ -143,15 +143,10 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	if c.full && !c.served && c.filling.none() {
-		return 0, nil // it waits for a slot
+	if err := c.takeSlot(); err != nil {
+		return 0, err
 	}
-	if c.filling.none() {
-		c.filling = c.l.slots.take(c)
-	}
-	if !c.filling.none() {
-		c.filling.buf, n, err = c.tls.AppendSealed(c.filling.buf, p)
-	}
+	c.filling, n, err = c.tls.AppendSealed(c.filling, p)
 	c.touch()
 	if _, failure := tlscore.AlertOf(err); failure {
 		c.end(err)
@@ -197,9 +192,9 @@ func (c *Conn) settle() error {
 			return err
 		}
 	}
-	if c.served = false; !c.filling.none() && len(c.filling.buf) == 0 {
+	if c.filling != nil && len(c.filling) == 0 {
 		c.l.slots.give(c.filling)
-		c.filling = slot{}
+		c.filling = nil
 	}
 	if c.phase == phaseFlushing && c.allSent() {
 		c.finish()
@@ -211,56 +206,54 @@ func (c *Conn) settle() error {
 }
 
 // flush moves the output to a slot and sends the next one. Then there is room for the
-// handler, or for what was left of the input.
+// handler, and for what was left of the input.
 func (c *Conn) flush() error {
 	for {
-		c.fill()
-		if c.sending.none() && len(c.filling.buf) > 0 {
-			c.sending, c.filling, c.offset = c.filling, slot{}, 0
+		if err := c.fill(); err != nil {
+			c.lost(err)
+			return nil
+		}
+		if c.sending == nil && len(c.filling) > 0 {
+			c.sending, c.filling, c.offset = c.filling, nil, 0
 			if err := c.send(); err != nil {
 				return err
 			}
 		}
-		if !c.full || c.phase != phaseOpen || !c.room() {
-			return nil
+		if !c.full || len(c.filling) > 0 {
+			return nil // it goes on when a slot is sent
 		}
 		c.full = false
 		c.l.Handler.OnWritable(c)
 		if c.phase == phaseOpen && !c.full {
 			c.step(nil)
 		}
-		if c.full {
-			return nil // it goes on when a slot is sent
-		}
 	}
 }
 
 // fill moves the machine's output to the slot that is filled.
-func (c *Conn) fill() {
+func (c *Conn) fill() error {
 	if len(c.tls.Output()) == 0 && c.plain == "" {
-		return
+		return nil
 	}
-	if c.filling.none() {
-		c.filling = c.l.slots.take(c)
+	if err := c.takeSlot(); err != nil {
+		return err
 	}
-	if !c.filling.none() {
-		c.filling.buf = append(c.tls.AppendOutput(c.filling.buf), c.plain...)
-		c.plain = ""
-	}
+	c.filling = append(c.tls.AppendOutput(c.filling), c.plain...)
+	c.plain = ""
+	return nil
 }
 
-// room reports whether a Write would take something: a slot can be had, or there is room for
-// a record in the one that is filled.
-func (c *Conn) room() bool {
-	if c.filling.none() {
-		c.filling = c.l.slots.take(c)
+// takeSlot makes sure that there is a slot to fill.
+func (c *Conn) takeSlot() (err error) {
+	if c.filling == nil {
+		c.filling, err = c.l.slots.take()
 	}
-	return !c.filling.none() && len(c.filling.buf) == 0
+	return err
 }
 
 func (c *Conn) send() error {
 	c.ops++
-	return c.l.ring.Send(c.fd, opSend.of(c.id), c.sending.buf[c.offset:])
+	return c.l.ring.Send(c.fd, opSend.of(c.id), c.sending[c.offset:])
 }
 
 // sent is told that the kernel has taken something of the slot that is sent.
@@ -272,7 +265,7 @@ func (c *Conn) sent(done ring.Completion) {
 	}
 	c.active = c.l.now
 	c.offset += int(done.Res)
-	if c.offset < len(c.sending.buf) && c.phase < phaseClosing {
+	if c.offset < len(c.sending) && c.phase < phaseClosing {
 		if c.send() != nil {
 			c.lost(io.ErrShortWrite)
 		}
@@ -283,11 +276,11 @@ func (c *Conn) sent(done ring.Completion) {
 
 func (c *Conn) giveSending() {
 	c.l.slots.give(c.sending)
-	c.sending = slot{}
+	c.sending = nil
 }
 
 func (c *Conn) allSent() bool {
-	return c.sending.none() && len(c.filling.buf) == 0 && len(c.tls.Output()) == 0 && c.plain == ""
+	return c.sending == nil && len(c.filling) == 0 && len(c.tls.Output()) == 0 && c.plain == ""
 }
 
 // listen keeps the receive going while it is of use, and no longer. Behind the peer's
@@ -506,9 +499,9 @@ func (c *Conn) close() error {
 	}
 	c.phase = phaseClosed
 	c.release()
-	if !c.filling.none() {
+	if c.filling != nil {
 		c.l.slots.give(c.filling)
-		c.filling = slot{}
+		c.filling = nil
 	}
 	c.ops++
 	return c.l.ring.CloseFD(c.fd, opClose.of(c.id))

@@ -23,8 +23,8 @@
 //
 // When Write takes less than it was given, nothing more of that connection is decrypted until
 // [Handler].OnWritable; its receive operation is cancelled, so that TCP tells the peer to
-// wait. Slots and buffers are limited in number, whatever the peers do: connections that
-// find none free wait in line for a slot, and the kernel holds what it has no buffer for.
+// wait. So a connection holds at most two slots, and what is left of one buffer; and the kernel
+// holds what it has no buffer for.
 //
 // # How a connection ends
 //

@@ -99,9 +99,7 @@ func (l *server) setUp(ln *net.TCPListener) (err error) {
 	if l.buffers, err = l.ring.NewBuffers(0, l.Buffers, l.BufferSize); err != nil {
 		return err
 	}
-	if l.slots, err = newSlots(l.Slots, l.SlotSize); err != nil {
-		return err
-	}
+	l.slots = slots{size: l.SlotSize, keep: l.Slots}
 	if l.eventIn, err = ring.Memory(os.Getpagesize()); err != nil {
 		return err
 	}
@@ -189,7 +187,6 @@ func (l *server) settle() error {
 				return err
 			}
 		}
-		l.slots.serve()
 	}
 	return l.accept()
 }
@@ -416,63 +413,41 @@ func (w *workers) done() {
 	}
 }
 
-// slots are pieces of memory that the kernel sends from.
+// slots are pieces of memory that the kernel sends from, outside of Go's heap. There are as
+// many as are needed, at most two for a connection: were their number limited, clients that
+// do not read could keep them from all others.
 type slots struct {
-	mem     []byte
-	size    int
-	unused  []int
-	waiting []*Conn // for one, in order
+	size, keep int
+	unused     [][]byte
 }
 
-func newSlots(n, size int) (s slots, err error) {
-	s.size = size
-	s.mem, err = ring.Memory(n * size)
-	for i := range n {
-		s.unused = append(s.unused, i)
+// take takes a slot, empty.
+func (s *slots) take() ([]byte, error) {
+	if n := len(s.unused); n > 0 {
+		b := s.unused[n-1]
+		s.unused = s.unused[:n-1]
+		return b[:0], nil
 	}
-	return s, err
-}
-
-func (s *slots) free() {
-	if s.mem != nil {
-		unix.Munmap(s.mem)
+	b, err := ring.Memory(s.size)
+	if err != nil {
+		return nil, err
 	}
-}
-
-// slot is a piece of memory, or none.
-type slot struct {
-	index int
-	buf   []byte // what is in it; nil if there is none
-}
-
-func (s *slot) none() bool { return s.buf == nil }
-
-// take takes a slot, empty. Without a free one, c is in line for it: serve tells it when
-// to try again.
-func (s *slots) take(c *Conn) slot {
-	if len(s.unused) == 0 || len(s.waiting) > 0 && !c.served {
-		if !c.inLine {
-			c.inLine = true
-			s.waiting = append(s.waiting, c)
-		}
-		return slot{}
-	}
-	c.served = false
-	last := len(s.unused) - 1
-	i := s.unused[last]
-	s.unused = s.unused[:last]
-	return slot{i, s.mem[i*s.size : i*s.size : (i+1)*s.size]}
+	return b[:0], nil
 }
 
 // give takes a slot back.
-func (s *slots) give(old slot) { s.unused = append(s.unused, old.index) }
-
-// serve tells as many of those in line as there are slots.
-func (s *slots) serve() {
-	n := min(len(s.unused), len(s.waiting))
-	for _, c := range s.waiting[:n] {
-		c.inLine, c.served = false, true
-		c.touch()
+func (s *slots) give(b []byte) {
+	if len(s.unused) < s.keep {
+		s.unused = append(s.unused, b)
+		return
 	}
-	s.waiting = s.waiting[n:]
+	unix.Munmap(b[:cap(b)])
+}
+
+// free unmaps those that are not in use.
+func (s *slots) free() {
+	for _, b := range s.unused {
+		unix.Munmap(b[:cap(b)])
+	}
+	s.unused = nil
 }

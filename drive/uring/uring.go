@@ -72,8 +72,9 @@ type Server struct {
 	// Buffers is how many buffers of BufferSize bytes there are to receive into, rounded up
 	// to a power of two. Zero means 128 of 32 KiB.
 	Buffers, BufferSize int
-	// Slots is how many pieces of memory of SlotSize bytes there are to send from. Zero
-	// means 128 of 64 KiB. A slot has to hold a record: at least 17 KiB.
+	// Slots is how many pieces of memory of SlotSize bytes to send from are kept while they
+	// are not in use; there are more when more are needed, at most two for a connection.
+	// Zero means 128 of 64 KiB. A slot has to hold a record: at least 17 KiB.
 	Slots, SlotSize int
 	// Workers is how many tasks of machines (Config.Tasks) run at the same time, on
 	// goroutines of their own. Zero means GOMAXPROCS.

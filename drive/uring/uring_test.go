@@ -6,9 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
 	"net"
-	"os"
 	"runtime"
 	"testing"
 	"time"
@@ -172,6 +170,3 @@ func dial(t *testing.T, addr, name string) *tls.Conn {
 	t.Cleanup(func() { conn.Close() })
 	return conn
 }
-
-var _ = io.EOF
-var _ = os.Getenv

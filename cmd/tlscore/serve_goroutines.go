@@ -59,7 +59,7 @@ func (s *server) listener(ln net.Listener) *netconn.Listener {
 			return s.certs.forHello(hello), nil
 		})
 	}
-	l.HandshakeTimeout = s.limits.handshake
+	l.Limits.HandshakeTimeout = s.limits.handshake
 	l.Linger = netconn.Linger{Timeout: s.limits.linger, Bytes: lingerBytes}
 	return l
 }

@@ -91,9 +91,15 @@ type Conn struct {
 	waiter  chan struct{} // wakes who waits for a task; nil while nobody does
 	readBy  time.Time     // the read deadline
 
+	unsent outgoing // sealed and not sent; guarded by send
+
+	turn   bool        // it is one of the handshakes that MaxHandshakes counts; guarded by mu
+	idle   *time.Timer // of IdleTimeout; guarded by mu
+	active atomic.Int64
+
 	complete  atomic.Bool // the handshake succeeded
 	started   atomic.Bool // the handshake was begun
-	closed    atomic.Bool // Close was called
+	shut      atomic.Bool // Close was called
 	readEnded atomic.Bool // the peer has closed its direction
 	flushing  atomic.Bool // a flushLater waits for its turn
 	stalled   atomic.Bool // the last write to the transport failed
@@ -101,9 +107,11 @@ type Conn struct {
 
 // settings are what a Listener or a Dialer gives to its connections.
 type settings struct {
-	linger           Linger
-	handshakeTimeout time.Duration // none if not positive
-	answersHTTP      bool          // with a 400
+	linger      Linger
+	limits      drive.Limits  // with its defaults; those of connections belong to the Listener
+	turns       chan struct{} // has a token for each handshake that may run besides; nil for any number
+	closed      func()        // is called when the transport is closed; may be nil
+	answersHTTP bool          // with a 400
 }
 
 // Client returns the client's end of a TLS connection over conn. What is wrong
@@ -249,6 +257,7 @@ func (c *Conn) step() tlscore.Event {
 func (c *Conn) receive() error {
 	err := c.in.readFrom(c.transport)
 	if err == nil {
+		c.stamp()
 		return nil
 	}
 	if over := c.over(); over != nil {
@@ -265,8 +274,7 @@ func (c *Conn) receive() error {
 }
 
 // Write sends p as application data, after the handshake, which it runs if need
-// be. Up to [tlscore.Limits].Output bytes go out in one call of the transport's
-// Write.
+// be. Up to 128 KiB go out in one call of the transport's Write.
 //
 // When the write deadline cuts it short, n says how much of p was taken: sealed,
 // and sent or kept to be sent. What is kept goes out, without anything lost or
@@ -289,7 +297,7 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 		if err := c.over(); err != nil {
 			return n, err
 		}
-		k, refused := c.machine.Write(p[n:])
+		k, refused := c.sealNext(p[n:])
 		n += k
 		if err := c.flush(); err != nil {
 			return n, err
@@ -317,14 +325,26 @@ func (c *Conn) writeRefused(err error) error {
 // caller holds send. What could not be sent is kept.
 func (c *Conn) flush() error {
 	for {
-		out := c.machine.Output()
+		out := c.unsent.bytes()
+		sealed := len(out) > 0
+		if !sealed {
+			out = c.machine.Output()
+		}
 		if len(out) == 0 {
 			c.stalled.Store(false)
 			return nil
 		}
 		n, err := c.transport.Write(out)
-		c.machine.Sent(min(max(n, 0), len(out)))
-		if n <= 0 && err == nil {
+		n = min(max(n, 0), len(out))
+		if sealed {
+			c.unsent.discard(n)
+		} else {
+			c.machine.Sent(n)
+		}
+		if n > 0 {
+			c.stamp()
+		}
+		if n == 0 && err == nil {
 			err = io.ErrShortWrite
 		}
 		if err != nil {
@@ -425,7 +445,7 @@ func (c *Conn) RemoteAddr() net.Addr { return c.transport.RemoteAddr() }
 
 // over returns what every call returns when the connection is over, else nil.
 func (c *Conn) over() error {
-	if c.closed.Load() {
+	if c.shut.Load() {
 		return net.ErrClosed
 	}
 	c.mu.Lock()

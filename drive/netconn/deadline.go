@@ -29,7 +29,7 @@ func (c *Conn) SetWriteDeadline(t time.Time) error {
 func (c *Conn) setDeadline(t time.Time, set func(time.Time) error, reading bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed.Load() {
+	if c.shut.Load() {
 		return net.ErrClosed
 	}
 	if c.flushed != nil {

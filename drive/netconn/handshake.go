@@ -51,6 +51,9 @@ func (c *Conn) HandshakeContext(ctx context.Context) error {
 		return err
 	}
 	defer c.limitHandshake()()
+	if err := c.takeTurn(); err != nil {
+		return err
+	}
 	c.started.Store(true)
 	defer c.in.idle()
 	return c.handshake()
@@ -59,11 +62,11 @@ func (c *Conn) HandshakeContext(ctx context.Context) error {
 // limitHandshake starts the clock of the handshake; the function that it returns
 // stops it. A handshake that is resumed has no more time for that.
 func (c *Conn) limitHandshake() (stop func()) {
-	if c.handshakeTimeout <= 0 {
+	if c.limits.HandshakeTimeout <= 0 {
 		return func() {}
 	}
 	if c.giveUp.IsZero() {
-		c.giveUp = time.Now().Add(c.handshakeTimeout)
+		c.giveUp = time.Now().Add(c.limits.HandshakeTimeout)
 	}
 	timer := time.AfterFunc(time.Until(c.giveUp), func() { c.cancel(ErrHandshakeTimeout) })
 	return func() { timer.Stop() }
@@ -73,9 +76,11 @@ func (c *Conn) limitHandshake() (stop func()) {
 func (c *Conn) cancel(cause error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.complete.Load() && c.cause == nil {
-		c.endLocked(cause, lastWords{notify: c.started.Load(), linger: c.started.Load()})
+	if c.complete.Load() || c.cause != nil {
+		return
 	}
+	begun, late := c.started.Load(), cause == ErrHandshakeTimeout
+	c.endLocked(cause, lastWords{notify: begun && !late, late: late, linger: begun || late})
 }
 
 // handshake goes on with the handshake where it was.
@@ -158,6 +163,8 @@ func (c *Conn) succeed() error {
 	defer c.mu.Unlock()
 	if c.cause == nil {
 		c.complete.Store(true)
+		c.giveTurn()
+		c.watchIdle()
 	}
 	return c.cause
 }

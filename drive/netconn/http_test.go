@@ -197,7 +197,7 @@ func TestPlainHTTPConn(t *testing.T) {
 // A client that sends nothing neither delays others nor stays.
 func TestListenerHandshakeTimeout(t *testing.T) {
 	l := NewListener(listen(t), serverConfig())
-	l.HandshakeTimeout = time.Second // in which the other client has to be done
+	l.Limits.HandshakeTimeout = time.Second // in which the other client has to be done
 	l.Linger = Linger{Timeout: 100 * time.Millisecond}
 	addr := serveHTTP(t, l, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "hello") })
 	silent, err := net.Dial("tcp", addr)
@@ -212,7 +212,7 @@ func TestListenerHandshakeTimeout(t *testing.T) {
 
 	silent.SetDeadline(time.Now().Add(patience))
 	got, err := io.ReadAll(silent)
-	if err != nil || string(got) != canceled {
+	if err != nil || string(got) != tooLate {
 		t.Fatalf("the silent client reads %x, %v", got, err)
 	}
 
@@ -220,7 +220,7 @@ func TestListenerHandshakeTimeout(t *testing.T) {
 	defer a.Close()
 	s := Server(b, serverConfig())
 	defer s.Close()
-	s.handshakeTimeout = 50 * time.Millisecond
+	s.limits.HandshakeTimeout = 50 * time.Millisecond
 	s.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
 	want(t, "Handshake", s.Handshake(), os.ErrDeadlineExceeded)
 	s.SetReadDeadline(time.Time{})

@@ -6,12 +6,12 @@ import (
 	"sync"
 )
 
-// The sizes of read buffers. A blocked Read holds one of the smallest size; it
-// becomes larger while the transport fills it.
+// The sizes of buffers. A blocked Read holds one of the smallest size; it becomes larger
+// while the transport fills it, up to largestBlock.
 const (
 	smallestBlock = 2 << 10
 	largestBlock  = 64 << 10
-	blockSizes    = 6 // powers of two from the smallest to the largest
+	blockSizes    = 8 // powers of two from the smallest to what a flight needs
 )
 
 // block is the memory of a read buffer.
@@ -23,9 +23,9 @@ func sizeIndex(n int) int {
 	return bits.Len(uint(max(n, smallestBlock)-1)) - bits.Len(uint(smallestBlock-1))
 }
 
-// getBlock returns a block of at least n bytes, which is at most largestBlock.
+// getBlock returns a block of at least n bytes, or of the largest size.
 func getBlock(n int) *block {
-	i := sizeIndex(n)
+	i := min(sizeIndex(n), blockSizes-1)
 	if b, ok := blocks[i].Get().(*block); ok {
 		return b
 	}

@@ -5,6 +5,7 @@ import (
 	"net"
 	"time"
 
+	"tlscore.example/tlscore"
 	"tlscore.example/tlscore/drive"
 )
 
@@ -24,6 +25,7 @@ func (c *Conn) SetLinger(l Linger) { c.linger = l }
 // lastWords say how a connection ends.
 type lastWords struct {
 	notify bool   // queue close_notify
+	late   bool   // queue general_error: the handshake took too long
 	linger bool   // something was said that has to arrive
 	plain  string // to be sent last, in the clear
 }
@@ -43,7 +45,7 @@ type lastWords struct {
 // later, a second Close among them.
 func (c *Conn) Close() error {
 	c.mu.Lock()
-	if c.closed.Swap(true) {
+	if c.shut.Swap(true) {
 		c.mu.Unlock()
 		return net.ErrClosed
 	}
@@ -81,6 +83,10 @@ func (c *Conn) endLocked(cause error, last lastWords) <-chan struct{} {
 		c.cause = cause
 	}
 	c.flushed = make(chan struct{})
+	c.giveTurn()
+	if c.idle != nil {
+		c.idle.Stop()
+	}
 	c.interrupt()
 	c.wakeWaiter()
 	go c.finish(last)
@@ -95,6 +101,9 @@ func (c *Conn) finish(last lastWords) {
 	linger := c.linger.WithDefaults()
 	limit := time.AfterFunc(drive.FlushTimeout+max(0, linger.Timeout), func() { c.transport.Close() })
 	defer limit.Stop()
+	if c.closed != nil {
+		defer c.closed()
+	}
 
 	sent := c.sayLast(last)
 	if sent && last.linger && linger.Timeout > 0 && !c.readEnded.Load() {
@@ -113,6 +122,7 @@ func (c *Conn) finish(last lastWords) {
 	c.in.release()
 	clear(c.held)
 	c.data, c.held, c.early, c.task = nil, nil, nil, nil
+	c.unsent.discard(len(c.unsent.bytes()))
 	if c.machine != nil {
 		c.steps.Lock()
 		defer c.steps.Unlock()
@@ -122,6 +132,11 @@ func (c *Conn) finish(last lastWords) {
 
 // sayLast sends the rest of the output and what comes after it.
 func (c *Conn) sayLast(last lastWords) (sent bool) {
+	if last.late && c.machine != nil {
+		c.steps.Lock()
+		c.machine.Reject(tlscore.AlertGeneralError)
+		c.steps.Unlock()
+	}
 	c.send.Lock()
 	defer c.send.Unlock()
 	// Whoever wrote has left, so none of them can get hold of this deadline.
@@ -133,7 +148,7 @@ func (c *Conn) sayLast(last lastWords) (sent bool) {
 			c.machine.CloseWrite()
 		}
 		c.flush()
-		if len(c.machine.Output()) > 0 {
+		if len(c.unsent.bytes()) > 0 || len(c.machine.Output()) > 0 {
 			return false
 		}
 	}

@@ -2,14 +2,11 @@ package netconn
 
 import (
 	"net"
-	"time"
+	"sync"
 
 	"tlscore.example/tlscore"
+	"tlscore.example/tlscore/drive"
 )
-
-// DefaultHandshakeTimeout is how long the peers of a [Listener] get for the
-// handshake, unless it says otherwise.
-const DefaultHandshakeTimeout = 10 * time.Second
 
 // Listener accepts TLS connections from another listener. Accept does not wait
 // for the handshake, which runs with the first use of the connection, so a slow
@@ -21,20 +18,27 @@ const DefaultHandshakeTimeout = 10 * time.Second
 //
 // [net/http.Server.Serve] takes it and fills Request.TLS: it asks for the
 // ConnectionState in the goroutine that serves the connection, which runs the
-// handshake. That is before it sets a deadline, so HandshakeTimeout counts. It
+// handshake. That is before it sets a deadline, so Limits.HandshakeTimeout counts. It
 // speaks HTTP/1.1 only: keep "h2" out of NextProtos.
 //
 // The fields must not be changed after the first Accept.
 type Listener struct {
 	net.Listener
 
-	// HandshakeTimeout bounds each handshake, from its first call on. Zero means
-	// DefaultHandshakeTimeout, less means no bound.
-	HandshakeTimeout time.Duration
+	// Limits are what peers are granted. A handshake counts from the first call that runs
+	// it. Accept waits while there are MaxConnections, each of which counts until its
+	// transport is closed: by Close, or by a failure.
+	Limits drive.Limits
 	// Linger says how connections are closed.
 	Linger Linger
 
 	accept func(net.Conn) *Conn
+
+	once        sync.Once     // sets what follows
+	connections chan struct{} // has a token for each connection that may come besides; nil for any number
+	turns       chan struct{}
+	done        chan struct{} // closed by Close
+	closeOnce   sync.Once
 }
 
 // NewListener returns a Listener whose connections all have cfg, which has to be
@@ -64,18 +68,59 @@ func Listen(network, address string, cfg *tlscore.Config) (*Listener, error) {
 	return NewListener(inner, cfg), nil
 }
 
+// start makes what the limits need.
+func (l *Listener) start() {
+	l.once.Do(func() {
+		l.done = make(chan struct{})
+		l.connections = tokens(l.Limits.MaxConnections)
+		l.turns = tokens(l.Limits.MaxHandshakes)
+	})
+}
+
+// tokens returns a channel with n tokens in it, nil if n is not positive.
+func tokens(n int) chan struct{} {
+	if n <= 0 {
+		return nil
+	}
+	c := make(chan struct{}, n)
+	for range n {
+		c <- struct{}{}
+	}
+	return c
+}
+
 // Accept waits for the next connection, which is a [*Conn].
 func (l *Listener) Accept() (net.Conn, error) {
+	l.start()
+	if l.connections != nil {
+		select {
+		case <-l.connections:
+		case <-l.done:
+			return nil, net.ErrClosed
+		}
+	}
 	conn, err := l.Listener.Accept()
 	if err != nil {
+		l.ended()
 		return nil, err
 	}
 	c := l.accept(conn)
-	c.linger = l.Linger
-	c.answersHTTP = true
-	c.handshakeTimeout = l.HandshakeTimeout
-	if c.handshakeTimeout == 0 {
-		c.handshakeTimeout = DefaultHandshakeTimeout
+	c.settings = settings{
+		linger: l.Linger, limits: l.Limits.WithDefaults(), turns: l.turns, closed: l.ended, answersHTTP: true,
 	}
 	return c, nil
+}
+
+// ended makes room for another connection.
+func (l *Listener) ended() {
+	if l.connections != nil {
+		l.connections <- struct{}{}
+	}
+}
+
+// Close closes the listener beneath. Connections stay.
+func (l *Listener) Close() error {
+	l.start()
+	l.closeOnce.Do(func() { close(l.done) })
+	return l.Listener.Close()
 }

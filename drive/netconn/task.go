@@ -48,6 +48,12 @@ func (c *Conn) waitForTask() error {
 	if c.task == nil {
 		return io.ErrUnexpectedEOF // no other answer is ever owed here
 	}
+	return c.waitFor(c.taskDone)
+}
+
+// waitFor returns when something can be received from ready, else why it does not wait any
+// longer: the connection is over, or the read deadline has passed. The caller holds recv.
+func (c *Conn) waitFor(ready <-chan struct{}) error {
 	wake := make(chan struct{}, 1)
 	defer c.setWaiter(nil)
 	c.setWaiter(wake)
@@ -57,9 +63,9 @@ func (c *Conn) waitForTask() error {
 		}
 		late, stop := c.readTimer()
 		select {
-		case <-c.taskDone:
+		case <-ready:
 			stop()
-			return c.over()
+			return nil
 		case <-late:
 			return os.ErrDeadlineExceeded
 		case <-wake:

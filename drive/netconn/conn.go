@@ -39,6 +39,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -90,6 +91,7 @@ type Conn struct {
 	flushed chan struct{} // made when it ends; closed when the last bytes are sent
 	waiter  chan struct{} // wakes who waits for a task; nil while nobody does
 	readBy  time.Time     // the read deadline
+	writeBy time.Time     // the write deadline
 
 	unsent outgoing // sealed and not sent; guarded by send
 
@@ -296,6 +298,9 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 	for n < len(p) {
 		if err := c.over(); err != nil {
 			return n, err
+		}
+		if c.writeExpired() {
+			return n, os.ErrDeadlineExceeded // what is sealed has to be sent
 		}
 		k, refused := c.sealNext(p[n:])
 		n += k

@@ -12,21 +12,21 @@ import (
 // and go on. Once the connection has failed or is closed they have no effect.
 func (c *Conn) SetDeadline(t time.Time) error {
 	defer c.resume(t)
-	return c.setDeadline(t, c.transport.SetDeadline, true)
+	return c.setDeadline(t, c.transport.SetDeadline, true, true)
 }
 
 // SetReadDeadline sets the deadline of Read and of the receiving in a handshake.
 func (c *Conn) SetReadDeadline(t time.Time) error {
-	return c.setDeadline(t, c.transport.SetReadDeadline, true)
+	return c.setDeadline(t, c.transport.SetReadDeadline, true, false)
 }
 
 // SetWriteDeadline sets the deadline of Write and of the sending in a handshake.
 func (c *Conn) SetWriteDeadline(t time.Time) error {
 	defer c.resume(t)
-	return c.setDeadline(t, c.transport.SetWriteDeadline, false)
+	return c.setDeadline(t, c.transport.SetWriteDeadline, false, true)
 }
 
-func (c *Conn) setDeadline(t time.Time, set func(time.Time) error, reading bool) error {
+func (c *Conn) setDeadline(t time.Time, set func(time.Time) error, reading, writing bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.shut.Load() {
@@ -39,7 +39,17 @@ func (c *Conn) setDeadline(t time.Time, set func(time.Time) error, reading bool)
 		c.readBy = t
 		c.wakeWaiter()
 	}
+	if writing {
+		c.writeBy = t
+	}
 	return set(t)
+}
+
+// writeExpired reports whether the write deadline has passed already.
+func (c *Conn) writeExpired() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.writeBy.IsZero() && time.Until(c.writeBy) <= 0
 }
 
 // resume sends what an earlier write deadline has kept back, now that there is

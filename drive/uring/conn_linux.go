@@ -36,8 +36,6 @@ type Conn struct {
 	receiving bool   // a receive is among them
 	canceling bool   // and a cancellation
 	touched   bool   // it is in the list of those who have something to submit
-	inLine    bool   // it waits for a slot
-	served    bool   // it may take one
 	full      bool   // a Write took less than it was given
 	fin       bool   // the peer's FIN has come
 	opened    bool   // OnOpen was called

@@ -38,25 +38,33 @@ func TestDocs(t *testing.T) {
 	}
 }
 
-// TestReadme compares the code of the README, as far as it is whole declarations, with
-// the Examples that run.
-func TestReadme(t *testing.T) {
-	readme, example := readText(t, "README.md"), readText(t, "example_test.go")
-	compared := 0
-	for _, rest := range strings.Split(readme, "```go\n")[1:] {
-		block, _, closed := strings.Cut(rest, "```\n")
-		switch {
-		case !closed:
-			t.Fatalf("code without an end: %s", rest)
-		case !strings.Contains(block, "\nfunc ") && !strings.Contains(block, "\ntype "):
-			continue
-		case !strings.Contains(example, block):
-			t.Errorf("this is not in example_test.go:\n%s", block)
+// TestCodeInDocuments compares the code of documents, as far as it is whole declarations,
+// with the Examples that run.
+func TestCodeInDocuments(t *testing.T) {
+	for _, tt := range []struct {
+		document, example string
+		least             int
+	}{
+		{"README.md", "example_test.go", 5},
+		{filepath.Join("docs", "drivers.md"), "example_driver_test.go", 1},
+	} {
+		document, example := readText(t, tt.document), readText(t, tt.example)
+		compared := 0
+		for _, rest := range strings.Split(document, "```go\n")[1:] {
+			block, _, closed := strings.Cut(rest, "```\n")
+			switch {
+			case !closed:
+				t.Fatalf("code without an end: %s", rest)
+			case !strings.Contains(block, "\nfunc ") && !strings.Contains(block, "\ntype "):
+				continue
+			case !strings.Contains(example, block):
+				t.Errorf("this is not in %s:\n%s", tt.example, block)
+			}
+			compared++
 		}
-		compared++
-	}
-	if compared < 5 {
-		t.Errorf("the README has %d pieces of code with declarations", compared)
+		if compared < tt.least {
+			t.Errorf("%s has %d pieces of code with declarations", tt.document, compared)
+		}
 	}
 }
 

@@ -137,25 +137,32 @@ func (s *narrow) Write(p []byte) int {
 func (s *narrow) ShutdownWrite() { fmt.Printf("sent % x, then a FIN\n", s.sent) }
 func (s *narrow) Close()         { fmt.Println("closed") }
 
-// A driver in a page. A client that is refused learns why, however little its kernel
-// takes at a time, and although it goes on sending.
+// A driver in a page. Clients that are refused learn why, however little their kernel takes
+// at a time: one although it goes on sending, one that says nothing at all.
 func Example_driver() {
-	server, err := tlscore.NewServer(&tlscore.Config{
+	cfg := &tlscore.Config{
 		Certificates: []tls.Certificate{tlstest.Certificate(tlstest.Leaf{})},
 		MinVersion:   tls.VersionTLS13,
-	})
-	if err != nil {
-		fmt.Println(err)
-		return
 	}
-	d := &driver{tls: server, sock: new(narrow)}
-	d.readable(clientHelloOfTLS12("example.org"))
-	for d.phase == flushing {
-		d.writable()
+	serve := func(happens func(*driver)) {
+		server, err := tlscore.NewServer(cfg)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		d := &driver{tls: server, sock: new(narrow)}
+		happens(d)
+		for d.phase == flushing {
+			d.writable()
+		}
+		d.readable([]byte("more of it")) // dropped
+		d.ended()
 	}
-	d.readable([]byte("more of it")) // dropped
-	d.ended()
+	serve(func(d *driver) { d.readable(clientHelloOfTLS12("example.org")) })
+	serve(func(d *driver) { d.expired() })
 	// Output:
 	// sent 15 03 03 00 02 02 46, then a FIN
+	// closed
+	// sent 15 03 03 00 02 02 75, then a FIN
 	// closed
 }

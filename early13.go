@@ -19,6 +19,7 @@ import (
 // Early data is not protected against replay: whoever records it can send it to the server
 // again. RFC 8446, Section 8.
 func (m *Machine) WriteEarly(p []byte) (n int, err error) {
+	m.wake()
 	m.out.lock()
 	defer m.out.unlock()
 	return m.out.writeEarly(p)
@@ -26,7 +27,10 @@ func (m *Machine) WriteEarly(p []byte) (n int, err error) {
 
 // EarlyDataAccepted reports whether early data was offered and accepted. A client knows it by
 // EventHandshakeDone, a server by its first event.
-func (m *Machine) EarlyDataAccepted() bool { return m.conn.earlyAccepted }
+func (m *Machine) EarlyDataAccepted() bool {
+	m.wake()
+	return m.conn.earlyAccepted
+}
 
 // The client's part.
 

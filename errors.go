@@ -39,6 +39,8 @@ var (
 	// ErrVersion is returned by what the version that was agreed on does not have,
 	// such as KeyUpdate in TLS 1.2.
 	ErrVersion = errors.New("tlscore: the TLS version of the connection does not have this")
+	// ErrMoved is returned by a machine whose connection goes on elsewhere.
+	ErrMoved = errors.New("tlscore: the connection was moved")
 	// ErrReleased is returned by a machine whose memory was handed back.
 	ErrReleased = errors.New("tlscore: the connection was released")
 	// ErrNoErrorAlert is returned by Reject when the alert is close_notify or

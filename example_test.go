@@ -315,3 +315,59 @@ func deliver(from, to *tlscore.Machine, event func(*tlscore.Machine, tlscore.Eve
 		}
 	}
 }
+
+// rest lets a connection sleep in a few hundred bytes until something happens to it.
+func rest(m *tlscore.Machine) {
+	m.Hibernate() // an error says that it is not at rest: then it stays as it was
+}
+
+// leave makes bytes of a connection for another process, with what was received and not
+// taken. The machine is at its end then.
+func leave(m *tlscore.Machine, in *tlscore.Inbound, key *[tlscore.SnapshotKeyLen]byte) ([]byte, error) {
+	return m.Snapshot(key, in.Bytes())
+}
+
+// arrive goes on with it there, once.
+func arrive(cfg *tlscore.Config, key *[tlscore.SnapshotKeyLen]byte, snapshot []byte) (*tlscore.Machine, *tlscore.Inbound, error) {
+	m, leftover, err := tlscore.Restore(cfg, key, snapshot)
+	if err != nil {
+		return nil, nil, err
+	}
+	in := new(tlscore.Inbound)
+	in.Keep(leftover)
+	return m, in, nil
+}
+
+// A client sleeps and moves, and the server notices nothing.
+func ExampleMachine_Snapshot() {
+	cfg := &tlscore.Config{ServerName: "localhost", RootCAs: tlstest.Roots(), Time: tlstest.Clock}
+	client, err := tlscore.NewClient(cfg)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	server, err := tlscore.NewServer(&tlscore.Config{Certificates: []tls.Certificate{tlstest.Certificate(tlstest.Leaf{})}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	exchange(client, server, func(*tlscore.Machine, tlscore.Event) {})
+	rest(client)
+	key := &[tlscore.SnapshotKeyLen]byte{1, 2, 3} // random, of course
+	snapshot, err := leave(client, new(tlscore.Inbound), key)
+	fmt.Println(client.State(), err)
+	moved, _, err := arrive(cfg, key, snapshot)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	moved.Write([]byte("it is me"))
+	exchange(moved, server, func(m *tlscore.Machine, ev tlscore.Event) {
+		if ev.Kind == tlscore.EventData {
+			fmt.Printf("%s\n", ev.Data)
+		}
+	})
+	// Output:
+	// Moved <nil>
+	// it is me
+}

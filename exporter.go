@@ -21,6 +21,7 @@ type exporter interface {
 // [ErrNoExtendedMasterSecret], or says what is wrong with the arguments: n is at
 // most 8,160. RFC 8446, Section 7.5; RFC 5705.
 func (m *Machine) ExportKeyingMaterial(label string, context []byte, n int) ([]byte, error) {
+	m.wake()
 	if m.conn.exporter == nil || !m.conn.HandshakeComplete {
 		return nil, ErrNoExporter
 	}
@@ -34,6 +35,7 @@ func (m *Machine) ExportKeyingMaterial(label string, context []byte, n int) ([]b
 // once its ClientHello offers early data, a server once it has accepted it. It is
 // not bound to the server's part of the connection. RFC 8446, Section 7.5.
 func (m *Machine) ExportEarlyKeyingMaterial(label string, context []byte, n int) ([]byte, error) {
+	m.wake()
 	if m.conn.earlyExporter == nil {
 		return nil, ErrNoExporter
 	}

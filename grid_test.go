@@ -26,195 +26,207 @@ import (
 //	E…    misuse: an error, and nothing changed
 
 const clientGrid = `
-                        Start SH    SHR   EE    CR    Cert  CV    Fin   Conn  Closed Failed Released
-HelloRequest            um    um    um    um    um    um    um    um    um    -      -      -
-ClientHello             um    um    um    um    um    um    um    um    um    -      -      -
-ServerHello             id    EE    EE    um    um    um    um    um    um    -      -      -
-HelloRetryRequest       id    SHR   um    um    um    um    um    um    um    -      -      -
-NewSessionTicket        um    um    um    um    um    um    um    um    =     -      -      -
-EndOfEarlyData          um    um    um    um    um    um    um    um    um    -      -      -
-EncryptedExtensions     um    um    um    CR    um    um    um    um    um    -      -      -
-Certificate             um    um    um    um    CV    CV    um    um    um    -      -      -
-ServerKeyExchange       um    um    um    um    um    um    um    um    um    -      -      -
-CertificateRequest      um    um    um    um    Cert  um    um    um    =     -      -      -
-ServerHelloDone         um    um    um    um    um    um    um    um    um    -      -      -
-CertificateVerify       um    um    um    um    um    um    Fin   um    um    -      -      -
-ClientKeyExchange       um    um    um    um    um    um    um    um    um    -      -      -
-Finished                um    um    um    um    um    um    um    Conn  um    -      -      -
-CertificateStatus       um    um    um    um    um    um    um    um    um    -      -      -
-KeyUpdate               um    um    um    um    um    um    um    um    =     -      -      -
-KeyUpdate(requested)    um    um    um    um    um    um    um    um    =     -      -      -
-MessageHash             um    um    um    um    um    um    um    um    um    -      -      -
-other-messages          um    um    um    um    um    um    um    um    um    -      -      -
-ccs                     SH    =     =     =     =     =     =     =     ur    -      -      -
-protected-ccs           -     -     -     ur    ur    ur    ur    ur    ur    -      -      -
-data                    ur    ur    ur    ur    ur    ur    ur    ur    =     -      -      -
-empty-data              ur    ur    ur    ur    ur    ur    ur    ur    =     -      -      -
-unknown-record          nt    nt    ur    ur    ur    ur    ur    ur    ur    -      -      -
-plaintext-message       id    EE    EE    ur    ur    ur    ur    ur    ur    -      -      -
-plaintext-alert         alert alert alert ur    ur    ur    ur    ur    ur    -      -      -
-alert(fatal)            alert alert alert alert alert alert alert alert alert -      -      -
-alert(close_notify)     alert alert alert alert alert alert alert alert Closed -     -      -
-alert(user_canceled)    SH    =     =     =     =     =     =     =     =     -      -      -
-alert(warning)          SH    =     alert alert alert alert alert alert alert -      -      -
-eof                     tc    tc    tc    tc    tc    tc    tc    tc    Closed -     -      -
-eof-in-record           tc    tc    tc    tc    tc    tc    tc    tc    Closed -     -      -
-Step                    SH    =     =     =     =     =     =     =     =     =      =      =
-Accept                  Ewait Ewait Ewait Ewait Ewait Ewait Ewait Ewait Ewait Ewait  Efail  Erel
-Reject                  rj    rj    rj    rj    rj    rj    rj    rj    rj    rj     Efail  Erel
-Reject(close_notify)    Eclos Eclos Eclos Eclos Eclos Eclos Eclos Eclos Eclos Eclos  Efail  Erel
-Write                   Enot  Enot  Enot  Enot  Enot  Enot  Enot  Enot  =     =      Esame  Erel
-AppendSealed            Enot  Enot  Enot  Enot  Enot  Enot  Enot  Enot  =     =      Esame  Erel
-call-KeyUpdate          Enot  Enot  Enot  Enot  Enot  Enot  Enot  Enot  =     =      Esame  Erel
-WriteEarly              Eearl Eearl Eearl Eearl Eearl Eearl Eearl Eearl Eearl Eearl  Esame  Erel
-SendTicket              Etick Etick Etick Etick Etick Etick Etick Etick Etick Etick  Efail  Erel
-RequestClientCert       Epost Epost Epost Epost Epost Epost Epost Epost Epost Epost  Efail  Erel
-CloseWrite              cn    cn    cn    cn    cn    cn    cn    cn    =     =      =      =
+                        Start SH    SHR   EE    CR    Cert  CV    Fin   Conn   Closed Failed Moved Released
+HelloRequest            um    um    um    um    um    um    um    um    um     -      -      -     -
+ClientHello             um    um    um    um    um    um    um    um    um     -      -      -     -
+ServerHello             id    EE    EE    um    um    um    um    um    um     -      -      -     -
+HelloRetryRequest       id    SHR   um    um    um    um    um    um    um     -      -      -     -
+NewSessionTicket        um    um    um    um    um    um    um    um    =      -      -      -     -
+EndOfEarlyData          um    um    um    um    um    um    um    um    um     -      -      -     -
+EncryptedExtensions     um    um    um    CR    um    um    um    um    um     -      -      -     -
+Certificate             um    um    um    um    CV    CV    um    um    um     -      -      -     -
+ServerKeyExchange       um    um    um    um    um    um    um    um    um     -      -      -     -
+CertificateRequest      um    um    um    um    Cert  um    um    um    =      -      -      -     -
+ServerHelloDone         um    um    um    um    um    um    um    um    um     -      -      -     -
+CertificateVerify       um    um    um    um    um    um    Fin   um    um     -      -      -     -
+ClientKeyExchange       um    um    um    um    um    um    um    um    um     -      -      -     -
+Finished                um    um    um    um    um    um    um    Conn  um     -      -      -     -
+CertificateStatus       um    um    um    um    um    um    um    um    um     -      -      -     -
+KeyUpdate               um    um    um    um    um    um    um    um    =      -      -      -     -
+KeyUpdate(requested)    um    um    um    um    um    um    um    um    =      -      -      -     -
+MessageHash             um    um    um    um    um    um    um    um    um     -      -      -     -
+other-messages          um    um    um    um    um    um    um    um    um     -      -      -     -
+ccs                     SH    =     =     =     =     =     =     =     ur     -      -      -     -
+protected-ccs           -     -     -     ur    ur    ur    ur    ur    ur     -      -      -     -
+data                    ur    ur    ur    ur    ur    ur    ur    ur    =      -      -      -     -
+empty-data              ur    ur    ur    ur    ur    ur    ur    ur    =      -      -      -     -
+unknown-record          nt    nt    ur    ur    ur    ur    ur    ur    ur     -      -      -     -
+plaintext-message       id    EE    EE    ur    ur    ur    ur    ur    ur     -      -      -     -
+plaintext-alert         alert alert alert ur    ur    ur    ur    ur    ur     -      -      -     -
+alert(fatal)            alert alert alert alert alert alert alert alert alert  -      -      -     -
+alert(close_notify)     alert alert alert alert alert alert alert alert Closed -      -      -     -
+alert(user_canceled)    SH    =     =     =     =     =     =     =     =      -      -      -     -
+alert(warning)          SH    =     alert alert alert alert alert alert alert  -      -      -     -
+eof                     tc    tc    tc    tc    tc    tc    tc    tc    Closed -      -      -     -
+eof-in-record           tc    tc    tc    tc    tc    tc    tc    tc    Closed -      -      -     -
+Step                    SH    =     =     =     =     =     =     =     =      =      =      =     =
+Accept                  Ewait Ewait Ewait Ewait Ewait Ewait Ewait Ewait Ewait  Ewait  Efail  Emov  Erel
+Reject                  rj    rj    rj    rj    rj    rj    rj    rj    rj     rj     Efail  Emov  Erel
+Reject(close_notify)    Eclos Eclos Eclos Eclos Eclos Eclos Eclos Eclos Eclos  Eclos  Efail  Emov  Erel
+Write                   Enot  Enot  Enot  Enot  Enot  Enot  Enot  Enot  =      =      Esame  Emov  Erel
+AppendSealed            Enot  Enot  Enot  Enot  Enot  Enot  Enot  Enot  =      =      Esame  Emov  Erel
+call-KeyUpdate          Enot  Enot  Enot  Enot  Enot  Enot  Enot  Enot  =      =      Esame  Emov  Erel
+WriteEarly              Eearl Eearl Eearl Eearl Eearl Eearl Eearl Eearl Eearl  Eearl  Esame  Emov  Erel
+SendTicket              Etick Etick Etick Etick Etick Etick Etick Etick Etick  Etick  Efail  Emov  Erel
+RequestClientCert       Epost Epost Epost Epost Epost Epost Epost Epost Epost  Epost  Efail  Emov  Erel
+CloseWrite              cn    cn    cn    cn    cn    cn    cn    cn    =      =      =      =     =
+Hibernate               Equi  Equi  Equi  Equi  Equi  Equi  Equi  Equi  =      =      Equi   Emov  Erel
+Snapshot                Equi  Equi  Equi  Equi  Equi  Equi  Equi  Equi  Moved  Moved  Equi   Emov  Erel
+ExportTrafficSecrets    Equi  Equi  Equi  Equi  Equi  Equi  Equi  Equi  Moved  Moved  Equi   Emov  Erel
 `
 
 const serverGrid = `
-                        CH    ACH   Acc   CHR   EOED  CCert CCV   Fin   Conn  Ask   PCV   PFin  Closed Failed Released
-HelloRequest            um    um    -     um    um    um    um    um    um    um    um    um    -     -     -
-ClientHello             Fin   Acc   -     Fin   um    um    um    um    um    um    um    um    -     -     -
-ClientHello(no-share)   CHR   Acc   -     ks    um    um    um    um    um    um    um    um    -     -     -
-ServerHello             um    um    -     um    um    um    um    um    um    um    um    um    -     -     -
-HelloRetryRequest       um    um    -     um    um    um    um    um    um    um    um    um    -     -     -
-NewSessionTicket        um    um    -     um    um    um    um    um    um    um    um    um    -     -     -
-EndOfEarlyData          um    um    -     um    Fin   um    um    um    um    um    um    um    -     -     -
-EncryptedExtensions     um    um    -     um    um    um    um    um    um    um    um    um    -     -     -
-Certificate             um    um    -     um    um    CCV   um    um    um    PCV   um    um    -     -     -
-ServerKeyExchange       um    um    -     um    um    um    um    um    um    um    um    um    -     -     -
-CertificateRequest      um    um    -     um    um    um    um    um    um    um    um    um    -     -     -
-ServerHelloDone         um    um    -     um    um    um    um    um    um    um    um    um    -     -     -
-CertificateVerify       um    um    -     um    um    um    Fin   um    um    um    PFin  um    -     -     -
-ClientKeyExchange       um    um    -     um    um    um    um    um    um    um    um    um    -     -     -
-Finished                um    um    -     um    um    um    um    Conn  um    um    um    Conn  -     -     -
-CertificateStatus       um    um    -     um    um    um    um    um    um    um    um    um    -     -     -
-KeyUpdate               um    um    -     um    um    um    um    um    =     =     um    um    -     -     -
-KeyUpdate(requested)    um    um    -     um    um    um    um    um    =     =     um    um    -     -     -
-MessageHash             um    um    -     um    um    um    um    um    um    um    um    um    -     -     -
-other-messages          um    um    -     um    um    um    um    um    um    um    um    um    -     -     -
-ccs                     ur    ur    -     =     =     =     =     =     ur    ur    ur    ur    -     -     -
-protected-ccs           -     -     -     -     ur    ur    ur    ur    ur    ur    ur    ur    -     -     -
-data                    ur    ur    -     ur    =     ur    ur    ur    =     =     ur    ur    -     -     -
-empty-data              ur    ur    -     ur    =     ur    ur    ur    =     =     ur    ur    -     -     -
-unknown-record          nt    nt    -     ur    ur    ur    ur    ur    ur    ur    ur    ur    -     -     -
-plaintext-message       Fin   Acc   -     Fin   ur    ur    ur    ur    ur    ur    ur    ur    -     -     -
-plaintext-alert         alert alert -     alert alert alert ur    alert ur    ur    ur    ur    -     -     -
-alert(fatal)            alert alert -     alert alert alert alert alert alert alert alert alert -     -     -
-alert(close_notify)     alert alert -     alert alert alert alert alert Closed Closed Closed Closed -     -     -
-alert(user_canceled)    =     =     -     =     =     =     =     =     =     =     =     =     -     -     -
-alert(warning)          =     =     -     alert alert alert alert alert alert alert alert alert -     -     -
-eof                     tc    tc    =     tc    tc    tc    tc    tc    Closed Closed Closed Closed -     -     -
-eof-in-record           tc    tc    -     tc    tc    tc    tc    tc    Closed Closed Closed Closed -     -     -
-Step                    =     =     =     =     =     =     =     =     =     =     =     =     =     =     =
-Accept                  Ewait Ewait Fin   Ewait Ewait Ewait Ewait Ewait Ewait Ewait Ewait Ewait Ewait Efail Erel
-Reject                  rj    rj    rj    rj    rj    rj    rj    rj    rj    rj    rj    rj    rj    Efail Erel
-Reject(close_notify)    Eclos Eclos Eclos Eclos Eclos Eclos Eclos Eclos Eclos Eclos Eclos Eclos Eclos Efail Erel
-Write                   Enot  Enot  Enot  Enot  =     =     =     =     =     =     =     =     =     Esame Erel
-AppendSealed            Enot  Enot  Enot  Enot  =     =     =     =     =     =     =     =     =     Esame Erel
-call-KeyUpdate          Enot  Enot  Enot  Enot  =     =     =     =     =     =     =     =     =     Esame Erel
-WriteEarly              Eearl Eearl Eearl Eearl Eearl Eearl Eearl Eearl Eearl Eearl Eearl Eearl Eearl Esame Erel
-SendTicket              Etick Etick Etick Etick Etick Etick Etick Etick Etick Etick Etick Etick Etick Efail Erel
-RequestClientCert       Econn Econn Econn Econn Econn Econn Econn Econn =     Eauth Eauth Eauth Econn Efail Erel
-CloseWrite              cn    cn    cn    cn    =     =     =     =     =     =     =     =     =     =     =
+                        CH    ACH   Acc   CHR   EOED  CCert CCV   Fin   Conn   Ask    PCV    PFin   Closed Failed Moved Released
+HelloRequest            um    um    -     um    um    um    um    um    um     um     um     um     -      -      -     -
+ClientHello             Fin   Acc   -     Fin   um    um    um    um    um     um     um     um     -      -      -     -
+ClientHello(no-share)   CHR   Acc   -     ks    um    um    um    um    um     um     um     um     -      -      -     -
+ServerHello             um    um    -     um    um    um    um    um    um     um     um     um     -      -      -     -
+HelloRetryRequest       um    um    -     um    um    um    um    um    um     um     um     um     -      -      -     -
+NewSessionTicket        um    um    -     um    um    um    um    um    um     um     um     um     -      -      -     -
+EndOfEarlyData          um    um    -     um    Fin   um    um    um    um     um     um     um     -      -      -     -
+EncryptedExtensions     um    um    -     um    um    um    um    um    um     um     um     um     -      -      -     -
+Certificate             um    um    -     um    um    CCV   um    um    um     PCV    um     um     -      -      -     -
+ServerKeyExchange       um    um    -     um    um    um    um    um    um     um     um     um     -      -      -     -
+CertificateRequest      um    um    -     um    um    um    um    um    um     um     um     um     -      -      -     -
+ServerHelloDone         um    um    -     um    um    um    um    um    um     um     um     um     -      -      -     -
+CertificateVerify       um    um    -     um    um    um    Fin   um    um     um     PFin   um     -      -      -     -
+ClientKeyExchange       um    um    -     um    um    um    um    um    um     um     um     um     -      -      -     -
+Finished                um    um    -     um    um    um    um    Conn  um     um     um     Conn   -      -      -     -
+CertificateStatus       um    um    -     um    um    um    um    um    um     um     um     um     -      -      -     -
+KeyUpdate               um    um    -     um    um    um    um    um    =      =      um     um     -      -      -     -
+KeyUpdate(requested)    um    um    -     um    um    um    um    um    =      =      um     um     -      -      -     -
+MessageHash             um    um    -     um    um    um    um    um    um     um     um     um     -      -      -     -
+other-messages          um    um    -     um    um    um    um    um    um     um     um     um     -      -      -     -
+ccs                     ur    ur    -     =     =     =     =     =     ur     ur     ur     ur     -      -      -     -
+protected-ccs           -     -     -     -     ur    ur    ur    ur    ur     ur     ur     ur     -      -      -     -
+data                    ur    ur    -     ur    =     ur    ur    ur    =      =      ur     ur     -      -      -     -
+empty-data              ur    ur    -     ur    =     ur    ur    ur    =      =      ur     ur     -      -      -     -
+unknown-record          nt    nt    -     ur    ur    ur    ur    ur    ur     ur     ur     ur     -      -      -     -
+plaintext-message       Fin   Acc   -     Fin   ur    ur    ur    ur    ur     ur     ur     ur     -      -      -     -
+plaintext-alert         alert alert -     alert alert alert ur    alert ur     ur     ur     ur     -      -      -     -
+alert(fatal)            alert alert -     alert alert alert alert alert alert  alert  alert  alert  -      -      -     -
+alert(close_notify)     alert alert -     alert alert alert alert alert Closed Closed Closed Closed -      -      -     -
+alert(user_canceled)    =     =     -     =     =     =     =     =     =      =      =      =      -      -      -     -
+alert(warning)          =     =     -     alert alert alert alert alert alert  alert  alert  alert  -      -      -     -
+eof                     tc    tc    =     tc    tc    tc    tc    tc    Closed Closed Closed Closed -      -      -     -
+eof-in-record           tc    tc    -     tc    tc    tc    tc    tc    Closed Closed Closed Closed -      -      -     -
+Step                    =     =     =     =     =     =     =     =     =      =      =      =      =      =      =     =
+Accept                  Ewait Ewait Fin   Ewait Ewait Ewait Ewait Ewait Ewait  Ewait  Ewait  Ewait  Ewait  Efail  Emov  Erel
+Reject                  rj    rj    rj    rj    rj    rj    rj    rj    rj     rj     rj     rj     rj     Efail  Emov  Erel
+Reject(close_notify)    Eclos Eclos Eclos Eclos Eclos Eclos Eclos Eclos Eclos  Eclos  Eclos  Eclos  Eclos  Efail  Emov  Erel
+Write                   Enot  Enot  Enot  Enot  =     =     =     =     =      =      =      =      =      Esame  Emov  Erel
+AppendSealed            Enot  Enot  Enot  Enot  =     =     =     =     =      =      =      =      =      Esame  Emov  Erel
+call-KeyUpdate          Enot  Enot  Enot  Enot  =     =     =     =     =      =      =      =      =      Esame  Emov  Erel
+WriteEarly              Eearl Eearl Eearl Eearl Eearl Eearl Eearl Eearl Eearl  Eearl  Eearl  Eearl  Eearl  Esame  Emov  Erel
+SendTicket              Etick Etick Etick Etick Etick Etick Etick Etick Etick  Etick  Etick  Etick  Etick  Efail  Emov  Erel
+RequestClientCert       Econn Econn Econn Econn Econn Econn Econn Econn =      Eauth  Eauth  Eauth  Econn  Efail  Emov  Erel
+CloseWrite              cn    cn    cn    cn    =     =     =     =     =      =      =      =      =      =      =     =
+Hibernate               Equi  Equi  Equi  Equi  Equi  Equi  Equi  Equi  =      Equi   Equi   Equi   =      Equi   Emov  Erel
+Snapshot                Equi  Equi  Equi  Equi  Equi  Equi  Equi  Equi  Moved  Equi   Equi   Equi   Moved  Equi   Emov  Erel
+ExportTrafficSecrets    Equi  Equi  Equi  Equi  Equi  Equi  Equi  Equi  Moved  Equi   Equi   Equi   Moved  Equi   Emov  Erel
 `
 
 // The same of TLS 1.2, from when the version is agreed on.
 
 const clientGrid12 = `
-                        Cert  Stat  SKE   Req   Done  NST   CCS   Fin   Conn  Closed Failed Released
-HelloRequest            um    um    um    um    um    um    um    um    rn    -     -     -
-ClientHello             um    um    um    um    um    um    um    um    um    -     -     -
-ServerHello             um    um    um    um    um    um    um    um    um    -     -     -
-HelloRetryRequest       um    um    um    um    um    um    um    um    um    -     -     -
-NewSessionTicket        um    um    um    um    um    CCS   um    um    um    -     -     -
-EndOfEarlyData          um    um    um    um    um    um    um    um    um    -     -     -
-EncryptedExtensions     um    um    um    um    um    um    um    um    um    -     -     -
-Certificate             SKE   um    um    um    um    um    um    um    um    -     -     -
-ServerKeyExchange       um    Req   Req   um    um    um    um    um    um    -     -     -
-CertificateRequest      um    um    um    Done  um    um    um    um    um    -     -     -
-ServerHelloDone         um    um    um    CCS   CCS   um    um    um    um    -     -     -
-CertificateVerify       um    um    um    um    um    um    um    um    um    -     -     -
-ClientKeyExchange       um    um    um    um    um    um    um    um    um    -     -     -
-Finished                um    um    um    um    um    um    um    Conn  um    -     -     -
-CertificateStatus       um    SKE   um    um    um    um    um    um    um    -     -     -
-KeyUpdate               um    um    um    um    um    um    um    um    um    -     -     -
-KeyUpdate(requested)    um    um    um    um    um    um    um    um    um    -     -     -
-MessageHash             um    um    um    um    um    um    um    um    um    -     -     -
-other-messages          um    um    um    um    um    um    um    um    um    -     -     -
-ccs                     ur    ur    ur    ur    ur    ur    Fin   ur    ur    -     -     -
-protected-ccs           -     -     -     -     -     -     -     bc    bc    -     -     -
-data                    ur    ur    ur    ur    ur    ur    ur    ur    =     -     -     -
-empty-data              ur    ur    ur    ur    ur    ur    ur    ur    =     -     -     -
-unknown-record          ur    ur    ur    ur    ur    ur    ur    ur    ur    -     -     -
-plaintext-message       um    um    um    um    um    um    um    bm    bm    -     -     -
-plaintext-alert         alert alert alert alert alert alert alert bm    bm    -     -     -
-alert(fatal)            alert alert alert alert alert alert alert alert alert -     -     -
-alert(close_notify)     alert alert alert alert alert alert alert alert Closed -     -     -
-alert(user_canceled)    =     =     =     =     =     =     =     =     =     -     -     -
-alert(warning)          =     =     =     =     =     =     =     =     =     -     -     -
-eof                     tc    tc    tc    tc    tc    tc    tc    tc    Closed -     -     -
-eof-in-record           tc    tc    tc    tc    tc    tc    tc    tc    Closed -     -     -
-Step                    =     =     =     =     =     =     =     =     =     =     =     =
-Accept                  Ewait Ewait Ewait Ewait Ewait Ewait Ewait Ewait Ewait Ewait Efail Erel
-Reject                  rj    rj    rj    rj    rj    rj    rj    rj    rj    rj    Efail Erel
-Reject(close_notify)    Eclos Eclos Eclos Eclos Eclos Eclos Eclos Eclos Eclos Eclos Efail Erel
-Write                   Enot  Enot  Enot  Enot  Enot  Enot  Enot  Enot  =     =     Esame Erel
-AppendSealed            Enot  Enot  Enot  Enot  Enot  Enot  Enot  Enot  =     =     Esame Erel
-call-KeyUpdate          Enot  Enot  Enot  Enot  Enot  Enot  Enot  Enot  Ever  Ever  Esame Erel
-WriteEarly              Eearl Eearl Eearl Eearl Eearl Eearl Eearl Eearl Eearl Eearl Esame Erel
-SendTicket              Etick Etick Etick Etick Etick Etick Etick Etick Etick Etick Efail Erel
-RequestClientCert       Epost Epost Epost Epost Epost Epost Epost Epost Epost Epost Efail Erel
-CloseWrite              cn    cn    cn    cn    cn    cn    cn    cn    =     =     =     =
+                        Cert  Stat  SKE   Req   Done  NST   CCS   Fin   Conn   Closed Failed Moved Released
+HelloRequest            um    um    um    um    um    um    um    um    rn     -      -      -     -
+ClientHello             um    um    um    um    um    um    um    um    um     -      -      -     -
+ServerHello             um    um    um    um    um    um    um    um    um     -      -      -     -
+HelloRetryRequest       um    um    um    um    um    um    um    um    um     -      -      -     -
+NewSessionTicket        um    um    um    um    um    CCS   um    um    um     -      -      -     -
+EndOfEarlyData          um    um    um    um    um    um    um    um    um     -      -      -     -
+EncryptedExtensions     um    um    um    um    um    um    um    um    um     -      -      -     -
+Certificate             SKE   um    um    um    um    um    um    um    um     -      -      -     -
+ServerKeyExchange       um    Req   Req   um    um    um    um    um    um     -      -      -     -
+CertificateRequest      um    um    um    Done  um    um    um    um    um     -      -      -     -
+ServerHelloDone         um    um    um    CCS   CCS   um    um    um    um     -      -      -     -
+CertificateVerify       um    um    um    um    um    um    um    um    um     -      -      -     -
+ClientKeyExchange       um    um    um    um    um    um    um    um    um     -      -      -     -
+Finished                um    um    um    um    um    um    um    Conn  um     -      -      -     -
+CertificateStatus       um    SKE   um    um    um    um    um    um    um     -      -      -     -
+KeyUpdate               um    um    um    um    um    um    um    um    um     -      -      -     -
+KeyUpdate(requested)    um    um    um    um    um    um    um    um    um     -      -      -     -
+MessageHash             um    um    um    um    um    um    um    um    um     -      -      -     -
+other-messages          um    um    um    um    um    um    um    um    um     -      -      -     -
+ccs                     ur    ur    ur    ur    ur    ur    Fin   ur    ur     -      -      -     -
+protected-ccs           -     -     -     -     -     -     -     bc    bc     -      -      -     -
+data                    ur    ur    ur    ur    ur    ur    ur    ur    =      -      -      -     -
+empty-data              ur    ur    ur    ur    ur    ur    ur    ur    =      -      -      -     -
+unknown-record          ur    ur    ur    ur    ur    ur    ur    ur    ur     -      -      -     -
+plaintext-message       um    um    um    um    um    um    um    bm    bm     -      -      -     -
+plaintext-alert         alert alert alert alert alert alert alert bm    bm     -      -      -     -
+alert(fatal)            alert alert alert alert alert alert alert alert alert  -      -      -     -
+alert(close_notify)     alert alert alert alert alert alert alert alert Closed -      -      -     -
+alert(user_canceled)    =     =     =     =     =     =     =     =     =      -      -      -     -
+alert(warning)          =     =     =     =     =     =     =     =     =      -      -      -     -
+eof                     tc    tc    tc    tc    tc    tc    tc    tc    Closed -      -      -     -
+eof-in-record           tc    tc    tc    tc    tc    tc    tc    tc    Closed -      -      -     -
+Step                    =     =     =     =     =     =     =     =     =      =      =      =     =
+Accept                  Ewait Ewait Ewait Ewait Ewait Ewait Ewait Ewait Ewait  Ewait  Efail  Emov  Erel
+Reject                  rj    rj    rj    rj    rj    rj    rj    rj    rj     rj     Efail  Emov  Erel
+Reject(close_notify)    Eclos Eclos Eclos Eclos Eclos Eclos Eclos Eclos Eclos  Eclos  Efail  Emov  Erel
+Write                   Enot  Enot  Enot  Enot  Enot  Enot  Enot  Enot  =      =      Esame  Emov  Erel
+AppendSealed            Enot  Enot  Enot  Enot  Enot  Enot  Enot  Enot  =      =      Esame  Emov  Erel
+call-KeyUpdate          Enot  Enot  Enot  Enot  Enot  Enot  Enot  Enot  Ever   Ever   Esame  Emov  Erel
+WriteEarly              Eearl Eearl Eearl Eearl Eearl Eearl Eearl Eearl Eearl  Eearl  Esame  Emov  Erel
+SendTicket              Etick Etick Etick Etick Etick Etick Etick Etick Etick  Etick  Efail  Emov  Erel
+RequestClientCert       Epost Epost Epost Epost Epost Epost Epost Epost Epost  Epost  Efail  Emov  Erel
+CloseWrite              cn    cn    cn    cn    cn    cn    cn    cn    =      =      =      =     =
+Hibernate               Equi  Equi  Equi  Equi  Equi  Equi  Equi  Equi  =      =      Equi   Emov  Erel
+Snapshot                Equi  Equi  Equi  Equi  Equi  Equi  Equi  Equi  Moved  Moved  Equi   Emov  Erel
+ExportTrafficSecrets    Equi  Equi  Equi  Equi  Equi  Equi  Equi  Equi  Moved  Moved  Equi   Emov  Erel
 `
 
 const serverGrid12 = `
-                        Cert  CKE   CV    CCS   Fin   Conn  Closed Failed Released
-HelloRequest            um    um    um    um    um    um    -     -     -
-ClientHello             um    um    um    um    um    rn    -     -     -
-ClientHello(no-share)   um    um    um    um    um    rn    -     -     -
-ServerHello             um    um    um    um    um    um    -     -     -
-HelloRetryRequest       um    um    um    um    um    um    -     -     -
-NewSessionTicket        um    um    um    um    um    um    -     -     -
-EndOfEarlyData          um    um    um    um    um    um    -     -     -
-EncryptedExtensions     um    um    um    um    um    um    -     -     -
-Certificate             CKE   um    um    um    um    um    -     -     -
-ServerKeyExchange       um    um    um    um    um    um    -     -     -
-CertificateRequest      um    um    um    um    um    um    -     -     -
-ServerHelloDone         um    um    um    um    um    um    -     -     -
-CertificateVerify       um    um    CCS   um    um    um    -     -     -
-ClientKeyExchange       um    CCS   um    um    um    um    -     -     -
-Finished                um    um    um    um    Conn  um    -     -     -
-CertificateStatus       um    um    um    um    um    um    -     -     -
-KeyUpdate               um    um    um    um    um    um    -     -     -
-KeyUpdate(requested)    um    um    um    um    um    um    -     -     -
-MessageHash             um    um    um    um    um    um    -     -     -
-other-messages          um    um    um    um    um    um    -     -     -
-ccs                     ur    ur    ur    Fin   ur    ur    -     -     -
-protected-ccs           -     -     -     -     bc    bc    -     -     -
-data                    ur    ur    ur    ur    ur    =     -     -     -
-empty-data              ur    ur    ur    ur    ur    =     -     -     -
-unknown-record          ur    ur    ur    ur    ur    ur    -     -     -
-plaintext-message       um    um    um    um    bm    bm    -     -     -
-plaintext-alert         alert alert alert alert bm    bm    -     -     -
-alert(fatal)            alert alert alert alert alert alert -     -     -
-alert(close_notify)     alert alert alert alert alert Closed -     -     -
-alert(user_canceled)    =     =     =     =     =     =     -     -     -
-alert(warning)          =     =     =     =     =     =     -     -     -
-eof                     tc    tc    tc    tc    tc    Closed -     -     -
-eof-in-record           tc    tc    tc    tc    tc    Closed -     -     -
-Step                    =     =     =     =     =     =     =     =     =
-Accept                  Ewait Ewait Ewait Ewait Ewait Ewait Ewait Efail Erel
-Reject                  rj    rj    rj    rj    rj    rj    rj    Efail Erel
-Reject(close_notify)    Eclos Eclos Eclos Eclos Eclos Eclos Eclos Efail Erel
-Write                   Enot  Enot  Enot  Enot  Enot  =     =     Esame Erel
-AppendSealed            Enot  Enot  Enot  Enot  Enot  =     =     Esame Erel
-call-KeyUpdate          Enot  Enot  Enot  Enot  Enot  Ever  Ever  Esame Erel
-WriteEarly              Eearl Eearl Eearl Eearl Eearl Eearl Eearl Esame Erel
-SendTicket              Etick Etick Etick Etick Etick Etick Etick Efail Erel
-RequestClientCert       Epost Epost Epost Epost Epost Epost Epost Efail Erel
-CloseWrite              cn    cn    cn    cn    cn    =     =     =     =
+                        Cert  CKE   CV    CCS   Fin   Conn   Closed Failed Moved Released
+HelloRequest            um    um    um    um    um    um     -      -      -     -
+ClientHello             um    um    um    um    um    rn     -      -      -     -
+ClientHello(no-share)   um    um    um    um    um    rn     -      -      -     -
+ServerHello             um    um    um    um    um    um     -      -      -     -
+HelloRetryRequest       um    um    um    um    um    um     -      -      -     -
+NewSessionTicket        um    um    um    um    um    um     -      -      -     -
+EndOfEarlyData          um    um    um    um    um    um     -      -      -     -
+EncryptedExtensions     um    um    um    um    um    um     -      -      -     -
+Certificate             CKE   um    um    um    um    um     -      -      -     -
+ServerKeyExchange       um    um    um    um    um    um     -      -      -     -
+CertificateRequest      um    um    um    um    um    um     -      -      -     -
+ServerHelloDone         um    um    um    um    um    um     -      -      -     -
+CertificateVerify       um    um    CCS   um    um    um     -      -      -     -
+ClientKeyExchange       um    CCS   um    um    um    um     -      -      -     -
+Finished                um    um    um    um    Conn  um     -      -      -     -
+CertificateStatus       um    um    um    um    um    um     -      -      -     -
+KeyUpdate               um    um    um    um    um    um     -      -      -     -
+KeyUpdate(requested)    um    um    um    um    um    um     -      -      -     -
+MessageHash             um    um    um    um    um    um     -      -      -     -
+other-messages          um    um    um    um    um    um     -      -      -     -
+ccs                     ur    ur    ur    Fin   ur    ur     -      -      -     -
+protected-ccs           -     -     -     -     bc    bc     -      -      -     -
+data                    ur    ur    ur    ur    ur    =      -      -      -     -
+empty-data              ur    ur    ur    ur    ur    =      -      -      -     -
+unknown-record          ur    ur    ur    ur    ur    ur     -      -      -     -
+plaintext-message       um    um    um    um    bm    bm     -      -      -     -
+plaintext-alert         alert alert alert alert bm    bm     -      -      -     -
+alert(fatal)            alert alert alert alert alert alert  -      -      -     -
+alert(close_notify)     alert alert alert alert alert Closed -      -      -     -
+alert(user_canceled)    =     =     =     =     =     =      -      -      -     -
+alert(warning)          =     =     =     =     =     =      -      -      -     -
+eof                     tc    tc    tc    tc    tc    Closed -      -      -     -
+eof-in-record           tc    tc    tc    tc    tc    Closed -      -      -     -
+Step                    =     =     =     =     =     =      =      =      =     =
+Accept                  Ewait Ewait Ewait Ewait Ewait Ewait  Ewait  Efail  Emov  Erel
+Reject                  rj    rj    rj    rj    rj    rj     rj     Efail  Emov  Erel
+Reject(close_notify)    Eclos Eclos Eclos Eclos Eclos Eclos  Eclos  Efail  Emov  Erel
+Write                   Enot  Enot  Enot  Enot  Enot  =      =      Esame  Emov  Erel
+AppendSealed            Enot  Enot  Enot  Enot  Enot  =      =      Esame  Emov  Erel
+call-KeyUpdate          Enot  Enot  Enot  Enot  Enot  Ever   Ever   Esame  Emov  Erel
+WriteEarly              Eearl Eearl Eearl Eearl Eearl Eearl  Eearl  Esame  Emov  Erel
+SendTicket              Etick Etick Etick Etick Etick Etick  Etick  Efail  Emov  Erel
+RequestClientCert       Epost Epost Epost Epost Epost Epost  Epost  Efail  Emov  Erel
+CloseWrite              cn    cn    cn    cn    cn    =      =      =      =     =
+Hibernate               Equi  Equi  Equi  Equi  Equi  =      =      Equi   Emov  Erel
+Snapshot                Equi  Equi  Equi  Equi  Equi  Moved  Moved  Equi   Emov  Erel
+ExportTrafficSecrets    Equi  Equi  Equi  Equi  Equi  Moved  Moved  Equi   Emov  Erel
 `
 
 // gridReasons is the legend of the failures.
@@ -238,6 +250,8 @@ var gridErrors = map[error]string{
 	ErrNotWaiting:   "Ewait",
 	ErrFailed:       "Efail",
 	ErrReleased:     "Erel",
+	ErrMoved:        "Emov",
+	ErrNotQuiet:     "Equi",
 	ErrNoErrorAlert: "Eclos",
 	ErrNoEarlyData:  "Eearl",
 	ErrNoTickets:    "Etick",
@@ -274,6 +288,7 @@ var clientColumns = map[string]column{
 	"Conn":     {StateConnected, func(t *testing.T) *rig { return newPostClient(t).bring(StateConnected) }},
 	"Closed":   clientColumn(StateClosed),
 	"Failed":   clientColumn(StateFailed),
+	"Moved":    clientColumn(StateMoved),
 	"Released": clientColumn(StateReleased),
 }
 
@@ -292,6 +307,7 @@ var serverColumns = map[string]column{
 	"PFin":     {StateWaitPostFinished, func(t *testing.T) *rig { return newPostServer(t).ask().bring(StateWaitPostFinished) }},
 	"Closed":   serverColumn(StateClosed),
 	"Failed":   serverColumn(StateFailed),
+	"Moved":    serverColumn(StateMoved),
 	"Released": serverColumn(StateReleased),
 }
 
@@ -319,6 +335,7 @@ var clientColumns12 = map[string]column{
 	"Conn":     clientColumn12(StateConnected),
 	"Closed":   clientColumn12(StateClosed),
 	"Failed":   clientColumn12(StateFailed),
+	"Moved":    clientColumn12(StateMoved),
 	"Released": clientColumn12(StateReleased),
 }
 
@@ -331,6 +348,7 @@ var serverColumns12 = map[string]column{
 	"Conn":     serverColumn12(StateConnected),
 	"Closed":   serverColumn12(StateClosed),
 	"Failed":   serverColumn12(StateFailed),
+	"Moved":    serverColumn12(StateMoved),
 	"Released": serverColumn12(StateReleased),
 }
 
@@ -445,7 +463,7 @@ var gridInputs = map[string]func(*rig) string{
 		state := r.m.State()
 		r.m.EOF()
 		r.step(nil)
-		if state == StateClosed || state == StateFailed || state == StateReleased {
+		if state == StateClosed || state >= StateFailed {
 			return "-"
 		}
 		return r.outcome(state)
@@ -486,6 +504,15 @@ var gridInputs = map[string]func(*rig) string{
 	"SendTicket":        calls((*Machine).SendTicket),
 	"RequestClientCert": calls((*Machine).RequestClientCertificate),
 	"CloseWrite":        calls(func(m *Machine) error { m.CloseWrite(); return nil }),
+	"Hibernate":         calls((*Machine).Hibernate),
+	"Snapshot": calls(func(m *Machine) error {
+		_, err := m.Snapshot(testSnapshotKey, nil)
+		return err
+	}),
+	"ExportTrafficSecrets": calls(func(m *Machine) error {
+		_, err := m.ExportTrafficSecrets()
+		return err
+	}),
 }
 
 // clientHelloOf builds the ClientHello of a client, or a copy of the one that a
@@ -771,6 +798,8 @@ func testTaskState(t *testing.T, r *rig, row string, input func(*rig) string) {
 		want = "Eearl"
 	case "SendTicket":
 		want = "Etick"
+	case "Hibernate", "Snapshot", "ExportTrafficSecrets":
+		want = "Equi"
 	case "RequestClientCert":
 		want = "Econn"
 		switch {
@@ -895,7 +924,7 @@ func TestGridIsComplete(t *testing.T) {
 					name = col
 				}
 			}
-			ended := s == StateClosed || s == StateFailed || s == StateReleased
+			ended := s == StateClosed || s >= StateFailed
 			if (len(rules) > 0 || ended) != (name != "") {
 				t.Errorf("%s: state %v has %d rules, and the column %q", role.name, s, len(rules), name)
 			}

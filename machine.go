@@ -33,6 +33,9 @@ import (
 // time if a lock was installed with SetLocker; without one, all calls come from
 // one goroutine at a time.
 //
+// Hibernate, Snapshot and ExportTrafficSecrets belong to both: no other call may be in
+// progress.
+//
 // The receiving half is Step, EOF, the answers (Accept, Reject, Done),
 // RequestClientCertificate, SendTicket, the getters State, Err, Task, ClientHello,
 // RawClientHello, ConnectionState, TicketData and EarlyDataAccepted, and the exporters
@@ -56,6 +59,8 @@ type Machine struct {
 	out  *sender
 	task *Task // that is being done
 	err  error
+
+	dormant *dormant // in place of in, out and conn, while it hibernates
 
 	state     State
 	queue     [5]EventKind // events that are due, oldest first
@@ -127,14 +132,16 @@ func newServer(limits *Limits) *Machine {
 }
 
 func newMachine(rules ruleSet, start State, limits *Limits) *Machine {
-	m := &Machine{
-		rules: rules,
-		state: start,
-		conn:  new(negotiated),
-		in:    &receiver{limits: limits, first: true},
-		out:   &sender{limits: limits, err: ErrNotReady, version: recordVersion, maxContent: record.MaxPlaintext},
-	}
+	m := &Machine{rules: rules, state: start}
+	m.makeHalves(limits)
 	return m
+}
+
+// makeHalves makes what a machine has besides its handshake.
+func (m *Machine) makeHalves(limits *Limits) {
+	m.conn = new(negotiated)
+	m.in = &receiver{limits: limits, first: true}
+	m.out = &sender{limits: limits, err: ErrNotReady, version: recordVersion, maxContent: record.MaxPlaintext}
 }
 
 // configure gives the machine its config. The receiving half holds no buffer
@@ -183,9 +190,10 @@ func (m *Machine) SetLocker(l sync.Locker) { m.out.mu = l }
 //
 // Step never blocks and never panics, whatever it is given.
 func (m *Machine) Step(in []byte) (ev Event, n int) {
-	if m.busy { // called from inside a callback: the Step around it goes on
+	if m.busy || m.sleepsOn(in) { // called from inside a callback: the Step around it goes on
 		return Event{Kind: EventNone}, 0
 	}
+	m.wake() // a failure is the next event
 	m.adoptFound()
 	if m.queued == 0 {
 		m.in.dropRefused()
@@ -221,7 +229,7 @@ func (m *Machine) nextEvent() (EventKind, bool) {
 		return kind, true
 	}
 	switch {
-	case m.state == StateFailed || m.state == StateReleased:
+	case m.state >= StateFailed:
 		return EventFailed, true
 	case m.state == StateClosed:
 		return EventClosed, true
@@ -265,7 +273,10 @@ func (m *Machine) unpush(kind EventKind) {
 // be given. It takes effect in the Step that finds no whole record any more. In
 // the handshake the connection fails then, without an alert; later
 // [EventClosed] comes, marked as truncated, and writing still works.
-func (m *Machine) EOF() { m.in.eof = true }
+func (m *Machine) EOF() {
+	m.wake()
+	m.in.eof = true
+}
 
 // Accept answers [EventClientHello]: the connection goes on with cfg. When it
 // returns, the server's flight is in the output, or the alert if the connection
@@ -310,10 +321,15 @@ func (m *Machine) answerable() error {
 	if m.busy {
 		return ErrBusy
 	}
+	if err := m.wake(); err != nil {
+		return err
+	}
 	m.adoptFound()
 	switch {
 	case m.state == StateReleased:
 		return ErrReleased
+	case m.state == StateMoved:
+		return ErrMoved
 	case !m.state.live():
 		return ErrFailed
 	}
@@ -331,11 +347,19 @@ func (m *Machine) Err() error { return m.err }
 // are there even when they did not verify. TLSUnique is never set, see ChannelBinding.
 // ExportKeyingMaterial of the result panics: crypto/tls keeps exporters to its own
 // connections, so it is a method of the machine here.
-func (m *Machine) ConnectionState() tls.ConnectionState { return m.conn.ConnectionState }
+func (m *Machine) ConnectionState() tls.ConnectionState {
+	if m.dormant != nil {
+		return m.dormantState()
+	}
+	return m.conn.ConnectionState
+}
 
 // TicketData returns what Config.TicketData had put into the ticket that was resumed:
 // nil in a full handshake, and for a client. It must not be changed.
-func (m *Machine) TicketData() []byte { return m.conn.ticketData }
+func (m *Machine) TicketData() []byte {
+	m.wake()
+	return m.conn.ticketData
+}
 
 // Write seals application data into the output, as far as its bound allows:
 // n < len(p) without an error means that the output is full, so send and go on
@@ -345,6 +369,7 @@ func (m *Machine) TicketData() []byte { return m.conn.ticketData }
 //
 // p may not overlap the output; it may be the data of an event.
 func (m *Machine) Write(p []byte) (n int, err error) {
+	m.wake() // a failure is what write returns, too
 	m.out.lock()
 	defer m.out.unlock()
 	return m.out.write(p)
@@ -359,6 +384,7 @@ func (m *Machine) Write(p []byte) (n int, err error) {
 // dst and p may not overlap. What was appended has to be sent before anything
 // that leaves the machine later.
 func (m *Machine) AppendSealed(dst, p []byte) (_ []byte, n int, err error) {
+	m.wake()
 	m.out.lock()
 	defer m.out.unlock()
 	return m.out.appendSealed(dst, p)
@@ -367,6 +393,7 @@ func (m *Machine) AppendSealed(dst, p []byte) (_ []byte, n int, err error) {
 // SealedLen returns how much room AppendSealed needs to take n bytes of
 // application data and all of the output as it is now.
 func (m *Machine) SealedLen(n int) int {
+	m.wake()
 	m.out.lock()
 	defer m.out.unlock()
 	return m.out.out.Len() + m.out.sealedLen(n)
@@ -379,6 +406,7 @@ func (m *Machine) SealedLen(n int) int {
 // want it sooner. Errors are those of Write, and [ErrVersion] in TLS 1.2.
 // RFC 8446, Section 4.6.3.
 func (m *Machine) KeyUpdate(request bool) error {
+	m.wake()
 	m.out.lock()
 	defer m.out.unlock()
 	return m.out.requestKeyUpdate(request)
@@ -389,6 +417,7 @@ func (m *Machine) KeyUpdate(request bool) error {
 // before the close_notify, and the next Step returns [EventFailed]. It may be
 // called in any state, and more than once.
 func (m *Machine) CloseWrite() {
+	m.wake()
 	m.out.lock()
 	defer m.out.unlock()
 	m.out.closeWrite()
@@ -398,6 +427,9 @@ func (m *Machine) CloseWrite() {
 // the alert of Err, unless close_notify was sent before, or the peer or the
 // transport ended the connection.
 func (m *Machine) SentAlert() (a Alert, ok bool) {
+	if m.dormant != nil {
+		return 0, false
+	}
 	m.out.lock()
 	defer m.out.unlock()
 	return m.out.alert, m.out.alert != 0
@@ -407,6 +439,9 @@ func (m *Machine) SentAlert() (a Alert, ok bool) {
 // and unchanged, whatever is queued meanwhile, until Sent, AppendOutput,
 // AppendSealed or Release.
 func (m *Machine) Output() []byte {
+	if m.dormant != nil {
+		return nil
+	}
 	m.out.lock()
 	defer m.out.unlock()
 	return m.out.out.Bytes()
@@ -415,6 +450,9 @@ func (m *Machine) Output() []byte {
 // Sent says that the first n bytes of Output are sent; more than there is means
 // all of it.
 func (m *Machine) Sent(n int) {
+	if m.dormant != nil {
+		return
+	}
 	m.out.lock()
 	defer m.out.unlock()
 	m.out.discard(n)
@@ -423,6 +461,9 @@ func (m *Machine) Sent(n int) {
 // AppendOutput moves bytes waiting to be sent to dst, as far as its capacity
 // allows: dst never grows. Bytes that Output has shown are no longer there.
 func (m *Machine) AppendOutput(dst []byte) []byte {
+	if m.dormant != nil {
+		return dst
+	}
 	m.out.lock()
 	defer m.out.unlock()
 	return m.out.appendOutput(dst)
@@ -435,6 +476,7 @@ func (m *Machine) Release() {
 	if m.busy {
 		return
 	}
+	m.dropDormant()
 	m.out.lock()
 	m.out.wipe()
 	m.out.trace = nil

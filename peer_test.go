@@ -254,6 +254,12 @@ func (r *rig) tryBring(s State) *rig {
 		}
 		r.read()
 		return r
+	case StateMoved:
+		r.bring(StateConnected)
+		if _, err := r.m.ExportTrafficSecrets(); err != nil {
+			r.Fatal(err)
+		}
+		return r
 	case StateReleased:
 		r.bring(StateConnected)
 		r.m.Release()

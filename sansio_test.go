@@ -58,6 +58,8 @@ func TestLaw8Directions(t *testing.T)    { check(t, lawDirections) }
 func TestLaw9KeyChange(t *testing.T)     { check(t, lawKeyChange) }
 func TestLaw10Ownership(t *testing.T)    { check(t, lawOwnership) }
 func TestLawTasks(t *testing.T)          { check(t, lawTasks) }
+func TestLawAsleep(t *testing.T)         { check(t, lawAsleep) }
+func TestLawMoved(t *testing.T)          { check(t, lawMoved) }
 
 func FuzzLaw2Deterministic(f *testing.F) { fuzz(f, lawDeterministic) }
 func FuzzLaw3Fragmentation(f *testing.F) { fuzz(f, lawFragmentation) }
@@ -71,6 +73,8 @@ func FuzzLaw8Directions(f *testing.F)    { fuzz(f, lawDirections) }
 func FuzzLaw9KeyChange(f *testing.F)     { fuzz(f, lawKeyChange) }
 func FuzzLaw10Ownership(f *testing.F)    { fuzz(f, lawOwnership) }
 func FuzzLawTasks(f *testing.F)          { fuzz(f, lawTasks) }
+func FuzzLawAsleep(f *testing.F)         { fuzz(f, lawAsleep) }
+func FuzzLawMoved(f *testing.F)          { fuzz(f, lawMoved) }
 
 // setup is a random pair of configs. It is drawn once and makes machines as
 // often as wanted, always the same ones.
@@ -417,6 +421,7 @@ type party struct {
 	// A client's early data, and whether it can still be written; a server's.
 	wroteEarly, gotEarly []byte
 	earlyOpen            bool
+	server               bool
 	onData               func(*party, []byte)
 }
 
@@ -424,7 +429,7 @@ type party struct {
 func newPair(tt *testing.T, t *rapid.T, s setup) (client, server *party) {
 	cryptotest.SetGlobalRandom(tt, s.seed)
 	client = &party{t: t, m: s.client(t), s: s}
-	server = &party{t: t, m: s.server(t), s: s}
+	server = &party{t: t, m: s.server(t), s: s, server: true}
 	client.peer, server.peer = server, client
 	return client, server
 }
@@ -819,11 +824,11 @@ func lawTotal(tt *testing.T, t *rapid.T) {
 	server.manual = client.manual
 	pick := func(t *rapid.T) *party { return rapid.SampledFrom(parties).Draw(t, "party") }
 	actions := map[string]func(*rapid.T){
-		"move": func(t *rapid.T) { pick(t).take(rapid.IntRange(-1, 50).Draw(t, "n")) },
-		"all":  func(t *rapid.T) { client.take(-1); server.take(-1) },
-		"step": func(t *rapid.T) { pick(t).step() },
-		"pull": func(t *rapid.T) { pick(t).pull() },
-		"talk": func(t *rapid.T) { converse(client, server) },
+		"carry": func(t *rapid.T) { pick(t).take(rapid.IntRange(-1, 50).Draw(t, "n")) },
+		"all":   func(t *rapid.T) { client.take(-1); server.take(-1) },
+		"step":  func(t *rapid.T) { pick(t).step() },
+		"pull":  func(t *rapid.T) { pick(t).pull() },
+		"talk":  func(t *rapid.T) { converse(client, server) },
 		"write": func(t *rapid.T) {
 			p := pick(t)
 			data := payload(t, "data")
@@ -944,6 +949,16 @@ func lawTotal(tt *testing.T, t *rapid.T) {
 				}
 			}
 		},
+		"hibernate": func(t *rapid.T) {
+			p := pick(t)
+			state, pending := p.m.State(), len(p.m.Output())
+			err := p.m.Hibernate()
+			if quiet := state == tlscore.StateConnected || state == tlscore.StateClosed; err == nil && (!quiet || pending > 0) {
+				t.Fatalf("hibernation in state %s with %d bytes of output", state, pending)
+			}
+			checkNotQuiet(t, err)
+		},
+		"move": func(t *rapid.T) { p := pick(t); p.move(t, s) },
 		"look": func(t *rapid.T) {
 			p := pick(t)
 			_, _, _ = p.m.ClientHello(), p.m.ConnectionState(), p.m.SealedLen(100)
@@ -971,6 +986,118 @@ func lawTotal(tt *testing.T, t *rapid.T) {
 	}
 	actions[""] = invariant
 	t.Repeat(actions)
+}
+
+// A connection that hibernates now and then does what one does that never sleeps: the same
+// events, with the same data, and the same output, byte for byte.
+func lawAsleep(tt *testing.T, t *rapid.T) {
+	interrupted(tt, t, func(t *rapid.T, p *party, _ setup) { checkNotQuiet(t, p.m.Hibernate()) })
+}
+
+// A connection that moves now and then does what one does that stays.
+func lawMoved(tt *testing.T, t *rapid.T) {
+	interrupted(tt, t, func(t *rapid.T, p *party, s setup) { p.move(t, s) })
+}
+
+// interrupted compares a conversation with one in which something happens to the machines
+// between its steps that must not be noticed.
+func interrupted(tt *testing.T, t *rapid.T, interrupt func(*rapid.T, *party, setup)) {
+	s := drawSetup(t)
+	s.post, s.tasks = false, [2]tlscore.TaskSet{}
+	type step struct {
+		server, update, request, closes bool
+		data                            []byte
+		moved                           int
+		before                          [2]bool
+	}
+	steps := make([]step, rapid.IntRange(1, 12).Draw(t, "steps"))
+	for i := range steps {
+		steps[i] = step{
+			server: rapid.Bool().Draw(t, "server"), data: payload(t, "data"),
+			update: rapid.IntRange(0, 3).Draw(t, "update") == 0, request: rapid.Bool().Draw(t, "request"),
+			closes: rapid.IntRange(0, 9).Draw(t, "closes") == 0, moved: rapid.IntRange(-1, 100).Draw(t, "moved"),
+			before: [2]bool{rapid.Bool().Draw(t, "client is interrupted"), rapid.Bool().Draw(t, "server is interrupted")},
+		}
+	}
+	run := func(disturbed bool) (logs [2][]string, sent [2][]byte) {
+		client, server := connect(tt, t, s)
+		parties := [2]*party{client, server}
+		for _, p := range parties {
+			p.log, p.sent = nil, nil
+		}
+		for _, step := range steps {
+			for i, p := range parties {
+				if disturbed && step.before[i] {
+					interrupt(t, p, s)
+				}
+			}
+			p := client
+			if step.server {
+				p = server
+			}
+			n, err := p.m.Write(step.data)
+			p.wrote = append(p.wrote, step.data[:n]...)
+			checkWriteError(t, p, err)
+			if step.update {
+				checkWriteError(t, p, p.m.KeyUpdate(step.request))
+			}
+			if step.closes {
+				p.m.CloseWrite()
+			}
+			p.take(step.moved)
+			p.peer.pull()
+		}
+		converse(client, server)
+		for i, p := range parties {
+			logs[i], sent[i] = p.log, p.sent
+		}
+		return logs, sent
+	}
+	logs, sent := run(false)
+	otherLogs, otherSent := run(true)
+	for i, name := range []string{"client", "server"} {
+		if !slices.Equal(logs[i], otherLogs[i]) {
+			t.Fatalf("the events of the %s differ:\n%q\n%q", name, logs[i], otherLogs[i])
+		}
+		if !bytes.Equal(sent[i], otherSent[i]) {
+			t.Fatalf("the output of the %s differs", name)
+		}
+	}
+}
+
+// checkNotQuiet says how Hibernate, Snapshot and ExportTrafficSecrets may refuse.
+func checkNotQuiet(t *rapid.T, err error) {
+	t.Helper()
+	if err != nil && !errors.Is(err, tlscore.ErrNotQuiet) && !errors.Is(err, tlscore.ErrReleased) {
+		t.Fatalf("%v", err)
+	}
+}
+
+// move has the connection go on in another machine, as if it were in another process.
+func (p *party) move(t *rapid.T, s setup) {
+	t.Helper()
+	var key [tlscore.SnapshotKeyLen]byte
+	output := slices.Clone(p.m.Output())
+	snapshot, err := p.m.Snapshot(&key, p.rest)
+	if err != nil {
+		checkNotQuiet(t, err)
+		return
+	}
+	if p.m.State() != tlscore.StateMoved || len(p.m.Output()) > 0 {
+		t.Fatalf("a moved machine is in state %s, with %d bytes of output", p.m.State(), len(p.m.Output()))
+	}
+	cfg := s.clientConfig()
+	if p.server {
+		cfg = s.serverConfig()
+	}
+	m, leftover, err := tlscore.Restore(cfg, &key, snapshot)
+	if err != nil {
+		t.Fatalf("Restore: %v", err)
+	}
+	if !bytes.Equal(leftover, p.rest) || !bytes.Equal(m.Output(), output) {
+		t.Fatalf("%d bytes of input and %d of output become %d and %d", len(p.rest), len(output), len(leftover), len(m.Output()))
+	}
+	p.m, p.rest = m, leftover
 }
 
 // checkWriteError says that a write may fail only in ways that are documented.

@@ -112,6 +112,8 @@ const (
 	// StateFailed: the connection has failed. Err says why, and the output ends
 	// in the alert that says so to the peer, if one is due.
 	StateFailed
+	// StateMoved: the connection goes on elsewhere, by Snapshot or ExportTrafficSecrets.
+	StateMoved
 	// StateReleased: the memory of the connection was handed back.
 	StateReleased
 
@@ -158,6 +160,7 @@ var stateNames = [numStates]string{
 	StateWaitPostFinished:            "WaitPostFinished",
 	StateClosed:                      "Closed",
 	StateFailed:                      "Failed",
+	StateMoved:                       "Moved",
 	StateReleased:                    "Released",
 }
 
@@ -169,7 +172,7 @@ func (s State) String() string {
 	return fmt.Sprintf("State(%d)", uint8(s))
 }
 
-// live reports whether the connection has neither failed nor been released.
+// live reports whether the connection has neither failed nor been moved nor released.
 func (s State) live() bool { return s != stateNone && s < StateFailed }
 
 // handshaking reports whether the handshake is not complete.

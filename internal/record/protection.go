@@ -301,3 +301,14 @@ func (p *Protection) Seq() uint64 {
 func (p *Protection) Wipe() {
 	*p = Protection{seq: math.MaxUint64, tls12: p.tls12, explicit: p.explicit}
 }
+
+// Restore goes on where another Protection under the same key was: seq is the sequence number of the next record, limit
+// what that one's Limit was. Two that seal under one key with the same sequence number give the key away, so the other
+// one must be at its end. RFC 8446, Section 5.3.
+func (p *Protection) Restore(seq, limit uint64) {
+	p.seq = seq
+	p.SetLimit(limit)
+}
+
+// Limit is the number of records that may be sealed under this key. RFC 8446, Section 5.5.
+func (p *Protection) Limit() uint64 { return p.limit }

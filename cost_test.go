@@ -103,6 +103,7 @@ var recordSizes = []struct {
 func BenchmarkRecord(b *testing.B) {
 	for _, size := range recordSizes {
 		b.Run("tlscore/"+size.name, func(b *testing.B) { benchmarkRecord(b, size.n) })
+		b.Run("inplace/"+size.name, func(b *testing.B) { benchmarkInPlace(b, size.n) })
 		b.Run("cryptotls/"+size.name, func(b *testing.B) { benchmarkStandardRecord(b, size.n) })
 		b.Run("bare/"+size.name, func(b *testing.B) { benchmarkBareRecord(b, size.n) })
 	}
@@ -117,6 +118,22 @@ func benchmarkRecord(b *testing.B, size int) {
 	for b.Loop() {
 		wire, _, _ = client.AppendSealed(wire[:0], data)
 		if ev, _ := server.Step(wire); ev.Kind != EventData {
+			b.Fatal(ev, server.Err())
+		}
+	}
+}
+
+func benchmarkInPlace(b *testing.B, size int) {
+	client, server := connectPair(b, costClientConfig(), costServerConfig())
+	buf := make([]byte, RecordHeadroom+size, RecordHeadroom+size+RecordTailroom)
+	b.SetBytes(int64(size))
+	b.ReportAllocs()
+	for b.Loop() {
+		rec, err := client.SealInPlace(buf, size)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if ev, _ := server.Step(rec); ev.Kind != EventData {
 			b.Fatal(ev, server.Err())
 		}
 	}

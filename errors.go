@@ -39,6 +39,12 @@ var (
 	// ErrVersion is returned by what the version that was agreed on does not have,
 	// such as KeyUpdate in TLS 1.2.
 	ErrVersion = errors.New("tlscore: the TLS version of the connection does not have this")
+	// ErrOutputPending is returned by SealInPlace while there is output, which has to be
+	// sent first.
+	ErrOutputPending = errors.New("tlscore: the output has to be sent first")
+	// ErrNoRoom is returned by SealInPlace when the content is empty or longer than a
+	// record, or the memory has no room for the record.
+	ErrNoRoom = errors.New("tlscore: no room for a record in place")
 	// ErrMoved is returned by a machine whose connection goes on elsewhere.
 	ErrMoved = errors.New("tlscore: the connection was moved")
 	// ErrReleased is returned by a machine whose memory was handed back.

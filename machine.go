@@ -41,8 +41,8 @@ import (
 // RawClientHello, ConnectionState, TicketData and EarlyDataAccepted, and the exporters
 // (ExportKeyingMaterial, ExportEarlyKeyingMaterial, ChannelBinding).
 //
-// The sending half is Write, WriteEarly, AppendSealed, SealedLen, KeyUpdate,
-// CloseWrite, SentAlert, Output, AppendOutput and Sent.
+// The sending half is Write, WriteBuffers, WriteEarly, AppendSealed, AppendSealedBuffers,
+// SealInPlace, RecordLen, SealedLen, KeyUpdate, CloseWrite, SentAlert, Output, AppendOutput and Sent.
 //
 // SetLocker comes before everything else, Release after it.
 type Machine struct {
@@ -372,7 +372,7 @@ func (m *Machine) Write(p []byte) (n int, err error) {
 	m.wake() // a failure is what write returns, too
 	m.out.lock()
 	defer m.out.unlock()
-	return m.out.write(p)
+	return m.out.write(source{p: p})
 }
 
 // AppendSealed appends to dst what is in the output, then application data
@@ -387,7 +387,59 @@ func (m *Machine) AppendSealed(dst, p []byte) (_ []byte, n int, err error) {
 	m.wake()
 	m.out.lock()
 	defer m.out.unlock()
-	return m.out.appendSealed(dst, p)
+	return m.out.appendSealed(dst, source{p: p})
+}
+
+// WriteBuffers is Write for application data in several pieces, which share records: what
+// leaves the machine is what Write of all of them in one piece would have made. n counts all
+// bytes that were taken.
+func (m *Machine) WriteBuffers(pieces [][]byte) (n int, err error) {
+	m.wake()
+	m.out.lock()
+	defer m.out.unlock()
+	return m.out.write(source{rest: pieces})
+}
+
+// AppendSealedBuffers is AppendSealed for application data in several pieces, which share
+// records.
+func (m *Machine) AppendSealedBuffers(dst []byte, pieces [][]byte) (_ []byte, n int, err error) {
+	m.wake()
+	m.out.lock()
+	defer m.out.unlock()
+	return m.out.appendSealed(dst, source{rest: pieces})
+}
+
+// What the caller of SealInPlace leaves free around the content.
+const (
+	// RecordHeadroom is how many bytes in front of it, whatever was negotiated.
+	RecordHeadroom = record.HeaderLen + 8
+	// RecordTailroom is how many bytes of capacity behind it, without Config.RecordPadding.
+	RecordTailroom = 1 + 16
+)
+
+// SealInPlace makes one record of the n bytes behind the first RecordHeadroom bytes of buf,
+// in place: nothing is copied. buf has RecordTailroom bytes of capacity more behind them, or
+// with Config.RecordPadding as many as that takes. What it returns, a part of buf, has to be
+// sent before anything that leaves the machine later.
+//
+// n is at least 1 and at most RecordLen. Errors are those of Write, [ErrNoRoom], and
+// [ErrOutputPending] while there is output, which may be a KeyUpdate that has just fallen due;
+// then buf is as it was.
+func (m *Machine) SealInPlace(buf []byte, n int) ([]byte, error) {
+	m.wake()
+	m.out.lock()
+	defer m.out.unlock()
+	return m.out.sealInPlace(buf, n)
+}
+
+// RecordLen is how many bytes of application data go into a record at most: 16,384, or fewer
+// if the peer has asked for that. It is settled from EventWritable on. RFC 8446, Section 5.1;
+// RFC 8449.
+func (m *Machine) RecordLen() int {
+	m.wake()
+	m.out.lock()
+	defer m.out.unlock()
+	return m.out.maxContent
 }
 
 // SealedLen returns how much room AppendSealed needs to take n bytes of

@@ -838,6 +838,33 @@ func lawTotal(tt *testing.T, t *rapid.T) {
 			}
 			checkWriteError(t, p, err)
 		},
+		"write pieces": func(t *rapid.T) {
+			p := pick(t)
+			data := payload(t, "data")
+			cut := rapid.IntRange(0, len(data)).Draw(t, "cut")
+			n, err := p.m.WriteBuffers([][]byte{data[:cut], nil, data[cut:]})
+			p.wrote = append(p.wrote, data[:n]...)
+			checkWriteError(t, p, err)
+		},
+		"in place": func(t *rapid.T) {
+			p := pick(t)
+			n := rapid.IntRange(0, 1000).Draw(t, "n")
+			buf := append(make([]byte, tlscore.RecordHeadroom), pattern(n, 5)...)
+			rec, err := p.m.SealInPlace(slices.Grow(buf, tlscore.RecordTailroom), n)
+			switch {
+			case err == nil:
+				p.peer.rest = append(p.peer.rest, rec...)
+				p.wrote = append(p.wrote, pattern(n, 5)...)
+			case errors.Is(err, tlscore.ErrOutputPending):
+				if len(p.m.Output()) == 0 {
+					t.Fatalf("%v, and there is none", err)
+				}
+			case !errors.Is(err, tlscore.ErrNoRoom):
+				checkWriteError(t, p, err)
+			case n > 0 && n <= p.m.RecordLen():
+				t.Fatalf("%d bytes: %v", n, err)
+			}
+		},
 		"early": func(t *rapid.T) {
 			p := pick(t)
 			data := payload(t, "data")

@@ -365,13 +365,13 @@ func (s *sender) keyUpdated() (awaited bool) {
 }
 
 // write seals application data into the output, as far as its bound allows.
-func (s *sender) write(p []byte) (n int, err error) {
+func (s *sender) write(p source) (n int, err error) {
 	if s.err != nil {
 		return 0, s.err
 	}
-	for n < len(p) {
+	for left := p.len(); left > 0; {
 		room := s.limits.Output - s.out.Len()
-		take := s.fit(len(p)-n, room)
+		take := s.fit(left, room)
 		if take <= 0 {
 			break
 		}
@@ -383,19 +383,19 @@ func (s *sender) write(p []byte) (n int, err error) {
 		}
 		if n == 0 {
 			// Memory for all that will be taken, at once.
-			s.out.extend(min(room, s.sealedLen(len(p))))
+			s.out.extend(min(room, s.sealedLen(left)))
 		}
 		buf := s.out.extend(s.sealedSize(take))
-		s.out.commit(s.seal(buf, record.TypeApplicationData, p[n:n+take]))
-		s.answered = false
+		s.out.commit(s.sealData(buf, &p, take))
 		n += take
+		left -= take
 	}
 	return n, nil
 }
 
 // appendSealed moves pending output to dst, then seals p behind it, as far as
 // the capacity of dst allows.
-func (s *sender) appendSealed(dst, p []byte) (_ []byte, n int, err error) {
+func (s *sender) appendSealed(dst []byte, p source) (_ []byte, n int, err error) {
 	if s.err != nil {
 		return dst, 0, s.err
 	}
@@ -404,7 +404,7 @@ func (s *sender) appendSealed(dst, p []byte) (_ []byte, n int, err error) {
 	if s.out.Len() > 0 {
 		return dst, 0, nil
 	}
-	for n < len(p) {
+	for left := p.len(); left > 0; {
 		room := cap(dst) - len(dst)
 		if s.updateDue() {
 			if !s.suite.tls12() && room < s.keyUpdateSize() {
@@ -418,15 +418,78 @@ func (s *sender) appendSealed(dst, p []byte) (_ []byte, n int, err error) {
 			}
 			return dst, 0, s.find(err)
 		}
-		take := s.fit(len(p)-n, room)
+		take := s.fit(left, room)
 		if take <= 0 {
 			break
 		}
-		dst = s.seal(dst, record.TypeApplicationData, p[n:n+take])
-		s.answered = false
+		dst = s.sealData(dst, &p, take)
 		n += take
+		left -= take
 	}
 	return dst, n, nil
+}
+
+// source is application data in one piece or several.
+type source struct {
+	p    []byte   // the piece at hand
+	rest [][]byte // those behind it
+}
+
+func (p *source) len() int {
+	n := len(p.p)
+	for _, piece := range p.rest {
+		n += len(piece)
+	}
+	return n
+}
+
+// appendTo moves n bytes to b.
+func (p *source) appendTo(b []byte, n int) []byte {
+	for n > 0 {
+		if len(p.p) == 0 {
+			p.p, p.rest = p.rest[0], p.rest[1:]
+			continue
+		}
+		k := min(n, len(p.p))
+		b = append(b, p.p[:k]...)
+		p.p = p.p[k:]
+		n -= k
+	}
+	return b
+}
+
+// sealData appends a record with n bytes of p to b, which has room for it. They are copied
+// once, or not at all where the cipher can read them where they are.
+func (s *sender) sealData(b []byte, p *source, n int) []byte {
+	s.answered = false
+	if n <= len(p.p) {
+		content := p.p[:n]
+		p.p = p.p[n:]
+		return s.seal(b, record.TypeApplicationData, content)
+	}
+	start, at := len(b), len(b)+s.key.Headroom()
+	b = p.appendTo(b[:at], n)
+	return b[:start+len(s.key.SealInPlace(b[start:], record.TypeApplicationData, n, s.padding(n)))]
+}
+
+// sealInPlace seals application data where it is, in a record of its own.
+func (s *sender) sealInPlace(buf []byte, n int) ([]byte, error) {
+	switch {
+	case s.err != nil:
+		return nil, s.err
+	case n <= 0 || n > s.maxContent || RecordHeadroom > len(buf)-n ||
+		RecordHeadroom-s.key.Headroom()+s.sealedSize(n) > cap(buf):
+		return nil, ErrNoRoom
+	case s.updateDue():
+		if err := s.keyUpdate(false); err != nil {
+			return nil, s.find(err)
+		}
+	}
+	if s.out.Len() > 0 {
+		return nil, ErrOutputPending
+	}
+	s.answered = false
+	return s.key.SealInPlace(buf[RecordHeadroom-s.key.Headroom():], record.TypeApplicationData, n, s.padding(n)), nil
 }
 
 // appendOutput moves pending output to dst, as far as its capacity allows.

@@ -245,6 +245,44 @@ func (p *Protection) SealPadded(b []byte, t ContentType, content []byte, pad int
 	return b[:len(b)+TagLen]
 }
 
+// Headroom is how many bytes stand in front of the content in a record: the header, and in TLS 1.2 with AES-GCM a part of
+// the nonce.
+func (p *Protection) Headroom() int {
+	if p.explicit {
+		return HeaderLen + explicitLenGCM
+	}
+	return HeaderLen
+}
+
+// SealInPlace is SealPadded for content that stands where it does in the record: the n bytes behind the first
+// p.Headroom() of buf. The capacity of buf has room for the whole record, which is returned and begins where buf does.
+// Nothing is copied.
+func (p *Protection) SealInPlace(buf []byte, t ContentType, n, pad int) []byte {
+	if n < 0 || pad < 0 || pad > MaxPlaintext-n || p.tls12 && pad != 0 {
+		panic("record: content and padding longer than a record")
+	}
+	if p.Remaining() == 0 {
+		panic("record: key used beyond its limit")
+	}
+	at := p.Headroom()
+	size := n + pad + p.Overhead()
+	buf = buf[:size]
+	nonce := p.nextNonce()
+	if p.tls12 {
+		AppendHeader(buf[:0], t, VersionTLS12, size-HeaderLen)
+		copy(buf[HeaderLen:at], nonce[saltLenGCM:]) // if there is room for it, it has to be there
+		p.aead.Seal(buf[at:at], nonce, buf[at:at+n], p.additionalData(buf, n))
+	} else {
+		AppendHeader(buf[:0], TypeApplicationData, VersionTLS12, size-HeaderLen)
+		inner := buf[at : at+n+1+pad]
+		inner[n] = byte(t)
+		clear(inner[n+1:])
+		p.aead.Seal(inner[:0], nonce, inner, buf[:HeaderLen])
+	}
+	p.seq++
+	return buf
+}
+
 // seal12 is the rest of Seal in TLS 1.2. RFC 5246, Section 6.2.3.3.
 func (p *Protection) seal12(b []byte, t ContentType, content []byte) []byte {
 	start := len(b)

@@ -491,3 +491,62 @@ func TestAllocations12(t *testing.T) {
 		}
 	})
 }
+
+// In place comes out what SealPadded makes of a copy, in both versions.
+func TestSealWhereItIs(t *testing.T) {
+	for _, a := range []AEAD{AES128GCM, AES256GCM, ChaCha20Poly1305} {
+		for _, tls12 := range []bool{false, true} {
+			for _, pad := range []int{0, 1, 100} {
+				if tls12 && pad > 0 {
+					continue
+				}
+				create := func() *Protection {
+					key := make([]byte, a.KeyLen())
+					p, err := New(a, key, make([]byte, IVLen))
+					if tls12 {
+						p, err = New12(a, key, make([]byte, a.IV12Len()))
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+					return p
+				}
+				copying, inPlace := create(), create()
+				for n := range 3 {
+					content := bytes.Repeat([]byte{byte(n + 1)}, n*500)
+					want := copying.SealPadded(nil, TypeApplicationData, content, pad)
+					buf := make([]byte, inPlace.Headroom()+len(content), len(want)+1)
+					copy(buf[inPlace.Headroom():], content)
+					got := inPlace.SealInPlace(buf, TypeApplicationData, len(content), pad)
+					if !bytes.Equal(got, want) || &got[0] != &buf[0] {
+						t.Errorf("%s, TLS 1.2 %v, %d bytes, %d of padding: % x, expected % x", a, tls12, len(content), pad, got, want)
+					}
+				}
+				if copying.Seq() != inPlace.Seq() {
+					t.Error("the sequence numbers differ")
+				}
+			}
+		}
+	}
+	p, err := New12(AES128GCM, make([]byte, 16), make([]byte, 4))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for why, broken := range map[string]func(){
+		"padding in TLS 1.2": func() { p.SealInPlace(make([]byte, 100), TypeApplicationData, 1, 1) },
+		"too long":           func() { p.SealInPlace(make([]byte, 20000), TypeApplicationData, MaxPlaintext+1, 0) },
+		"a key that is used up": func() {
+			p.SetLimit(0)
+			p.SealInPlace(make([]byte, 100), TypeApplicationData, 1, 0)
+		},
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s does not panic", why)
+				}
+			}()
+			broken()
+		}()
+	}
+}

@@ -60,6 +60,12 @@ func (q *credentialRequest) choose(candidates []*credential) (*credential, *sche
 	if len(candidates) == 0 {
 		return nil, nil, failure(ReasonNoCertificate, nil)
 	}
+	if len(candidates) == 1 && !q.authoritiesRequire { // there is nothing to compare
+		if s := q.scheme(candidates[0]); s != nil {
+			return candidates[0], s, nil
+		}
+		return nil, nil, q.refusal(candidates)
+	}
 	var chosen *credential
 	var signsWith *scheme
 	best := -1

@@ -264,7 +264,7 @@ func (m *Machine) judgeEarlyData() (State, error) {
 		return m.agreeKey()
 	}
 	t := &Task{kind: TaskDecideEarlyData}
-	t.early = EarlyDataInfo{ServerName: m.conn.ServerName, Protocol: string(s.protocol), TicketData: s.resumed.AppData}
+	t.early = &EarlyDataInfo{ServerName: m.conn.ServerName, Protocol: string(s.protocol), TicketData: s.resumed.AppData}
 	cfg, verified := m.cfg, s.offered.binders[s.offered.at()]
 	t.run = func(t *Task) error {
 		return call(ReasonCallbackFailed, func() error {
@@ -274,7 +274,7 @@ func (m *Machine) judgeEarlyData() (State, error) {
 			}
 			t.accept = t.early.Fresh
 			if decide := cfg.AcceptEarlyData; decide != nil {
-				t.accept = decide(t.early)
+				t.accept = decide(*t.early)
 			}
 			return nil
 		})

@@ -19,6 +19,8 @@ type handshake struct {
 	suite        *cipherSuite
 	group        tls.CurveID // of the key exchange; a client of TLS 1.3 has its shares
 	transcript   *schedule.Transcript
+	sums         [2][schedule.MaxSize]byte // the last two hashes of it
+	turn         uint8                     // which of them is the last
 	secret       *schedule.HandshakeSecret
 	main         *schedule.MainSecret // once it is derived
 	// The handshake traffic secrets.
@@ -72,8 +74,12 @@ func (h *handshake) note(msg []byte) {
 	}
 }
 
-// hash returns the transcript hash so far.
-func (h *handshake) hash() []byte { return h.transcript.Sum(nil) }
+// hash returns the transcript hash so far. It is valid until the call after the next: one
+// can be at hand while another is made.
+func (h *handshake) hash() []byte {
+	h.turn ^= 1
+	return h.transcript.Sum(h.sums[h.turn][:0])
+}
 
 // message is a handshake message that can be sent.
 type message interface {
@@ -108,10 +114,22 @@ func (m *Machine) handshakeState() *handshake {
 	return nil
 }
 
+// flightSize is room for most first flights: a ClientHello without ML-KEM, or what a server
+// says with a small chain.
+func (m *Machine) flightSize() int {
+	if m.client != nil {
+		return 320
+	}
+	return 1 << 10
+}
+
 // emit adds a message to the flight and to the transcript, if that has begun.
 // Handlers emit messages; which records they go into is decided elsewhere.
 func (m *Machine) emit(msg message) []byte {
 	h := m.handshakeState()
+	if h.emitted == nil {
+		h.emitted = make([]byte, 0, m.flightSize())
+	}
 	start := len(h.emitted)
 	h.emitted = msg.Append(h.emitted)
 	raw := h.emitted[start:]

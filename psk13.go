@@ -216,7 +216,7 @@ func (s *serverHandshake) hashHello(msg []byte, hello *wire.ClientHello) {
 	s.transcript.Write(msg[:cut])
 	s.offered = nil
 	if n := min(len(hello.PSKIdentities), maxIdentities); n > 0 {
-		s.offered = &offered{transcript: s.hash()}
+		s.offered = &offered{transcript: bytes.Clone(s.hash())}
 		for i := range n {
 			id := hello.PSKIdentities[i]
 			id.Identity = bytes.Clone(id.Identity)

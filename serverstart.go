@@ -138,8 +138,12 @@ func (s *serverHandshake) chooseProtocol(d *derived, hello *wire.ClientHello) er
 
 // newCertificateTask asks the application for a certificate.
 func (m *Machine) newCertificateTask() *Task {
-	cfg, info := m.cfg, m.hello.info()
+	cfg := m.cfg
 	ask := cfg.GetCertificate != nil && (len(m.d.certs) == 0 || m.conn.ServerName != "")
+	if !ask && !m.lifted(TaskChooseCertificate) {
+		return &Task{kind: TaskChooseCertificate, run: func(*Task) error { return nil }} // nobody asks what it is about
+	}
+	info := m.hello.info()
 	return &Task{kind: TaskChooseCertificate, hello: info, run: func(t *Task) error {
 		if !ask {
 			return nil

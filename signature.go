@@ -220,6 +220,9 @@ func offeredSchemes(handshake, certificates []tls.SignatureScheme, tls12 bool) (
 func commonSchemes(ours []tls.SignatureScheme, theirs []wire.SignatureScheme) (common []tls.SignatureScheme) {
 	for _, id := range ours {
 		if slices.Contains(theirs, wire.SignatureScheme(id)) {
+			if common == nil {
+				common = make([]tls.SignatureScheme, 0, len(ours))
+			}
 			common = append(common, id)
 		}
 	}

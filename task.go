@@ -96,8 +96,8 @@ type Task struct {
 	signer  crypto.Signer
 	content []byte // to be signed, or a ticket
 	chain   []*x509.Certificate
-	options x509.VerifyOptions
-	early   EarlyDataInfo
+	options *x509.VerifyOptions // of TaskVerifyChain
+	early   *EarlyDataInfo      // of TaskDecideEarlyData
 
 	// What is answered.
 	certificate *tls.Certificate
@@ -135,13 +135,16 @@ func (t *Task) Run() {
 	}
 	t.done = true
 	defer t.settle()
+	returned := false
 	defer func() {
 		if r := recover(); r != nil {
 			t.err = failure(ReasonCallbackPanicked, fmt.Errorf("panic: %v", r))
+		} else if !returned {
+			t.err = failure(ReasonCallbackPanicked, errNoReturn)
 		}
 	}()
-	t.err = failure(ReasonCallbackPanicked, errNoReturn) // unless it returns
 	t.err = t.run(t)
+	returned = true
 }
 
 // errNoReturn is what a task fails with when a callback ends its goroutine.
@@ -223,7 +226,12 @@ func (t *Task) PeerCertificates() []*x509.Certificate { return t.chain }
 
 // VerifyOptions is how [TaskVerifyChain] would verify it: with the time of Config.Time, and
 // whether the Config asks for it or not.
-func (t *Task) VerifyOptions() x509.VerifyOptions { return t.options }
+func (t *Task) VerifyOptions() x509.VerifyOptions {
+	if t.options == nil {
+		return x509.VerifyOptions{}
+	}
+	return *t.options
+}
 
 // SetVerified answers [TaskVerifyChain]: the chain is good. The chains become those
 // of ConnectionState; Config.VerifyPeerCertificate is not asked. Without chains, none can
@@ -243,7 +251,12 @@ func (t *Task) SetSession(session []byte) {
 }
 
 // EarlyData is what [TaskDecideEarlyData] decides about.
-func (t *Task) EarlyData() EarlyDataInfo { return t.early }
+func (t *Task) EarlyData() EarlyDataInfo {
+	if t.early == nil {
+		return EarlyDataInfo{}
+	}
+	return *t.early
+}
 
 // SetEarlyData answers [TaskDecideEarlyData].
 func (t *Task) SetEarlyData(accept bool) {

@@ -103,11 +103,11 @@ func (m *Machine) newVerifyTask(chain []*x509.Certificate, raw [][]byte, now tim
 	t := &Task{kind: TaskVerifyChain, chain: chain}
 	client := m.client != nil
 	options, verify := cfg.verifyOptions(chain, client)
-	t.options = options
+	t.options = &options
 	t.options.CurrentTime = now
 	t.run = func(t *Task) error {
 		if verify {
-			verified, err := verifyChain(verifyParams{t.chain, t.options, d.schemesCert})
+			verified, err := verifyChain(verifyParams{t.chain, *t.options, d.schemesCert})
 			if err != nil {
 				return err
 			}

@@ -1,6 +1,10 @@
 package wire
 
-import "golang.org/x/crypto/cryptobyte"
+import (
+	"slices"
+
+	"golang.org/x/crypto/cryptobyte"
+)
 
 // An Extension as it stands in a message.
 //
@@ -125,6 +129,7 @@ func readBlock(list *[]Extension, s *cryptobyte.String, in MessageKind) error {
 	if !s.ReadUint16LengthPrefixed(&block) {
 		return malformed(in, "extensions")
 	}
+	*list = slices.Grow(*list, countExtensions(block))
 	for !block.Empty() {
 		var x Extension
 		if !block.ReadUint16((*uint16)(&x.Type)) || !read16(&block, &x.Data, 0) {
@@ -136,6 +141,15 @@ func readBlock(list *[]Extension, s *cryptobyte.String, in MessageKind) error {
 		return extensionError(DuplicateExtension, in, t)
 	}
 	return nil
+}
+
+// countExtensions returns how many extensions a block has, as far as it is well formed.
+func countExtensions(block cryptobyte.String) (n int) {
+	var data cryptobyte.String
+	for block.Skip(2) && block.ReadUint16LengthPrefixed(&data) {
+		n++
+	}
+	return n
 }
 
 // checkPlacement reports the first extension that may not stand in such a message.

@@ -36,7 +36,11 @@
 // is a broken invariant of the caller, and panics.
 package wire
 
-import "golang.org/x/crypto/cryptobyte"
+import (
+	"slices"
+
+	"golang.org/x/crypto/cryptobyte"
+)
 
 // HeaderLen is the length of a handshake header: type and 24-bit length.
 // RFC 8446, Section 4.
@@ -218,6 +222,7 @@ func readNumbers[T ~uint16](out *[]T, p []byte) bool {
 	if len(p) == 0 || len(p)%2 != 0 {
 		return false
 	}
+	*out = slices.Grow(*out, len(p)/2)
 	for ; len(p) > 0; p = p[2:] {
 		*out = append(*out, T(p[0])<<8|T(p[1]))
 	}

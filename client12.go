@@ -181,7 +181,7 @@ func clientCertificate12(m *Machine, msg []byte) (State, error) {
 		return 0, violation(ReasonEmptyCertificate)
 	}
 	c.rawChain = cloneAll(cert.Certificates) // x509 keeps what it parses
-	chain, err := parseChain(tls.VersionTLS12, c.rawChain)
+	chain, err := m.d.parseChain(tls.VersionTLS12, c.rawChain)
 	m.conn.PeerCertificates = chain
 	if err != nil {
 		return 0, err

@@ -353,7 +353,7 @@ func clientCertificate(m *Machine, msg []byte) (State, error) {
 		}
 		raw[i] = bytes.Clone(cert.Entries[i].Data) // x509 keeps what it parses
 	}
-	chain, err := parseChain(tls.VersionTLS13, raw)
+	chain, err := m.d.parseChain(tls.VersionTLS13, raw)
 	m.conn.PeerCertificates = chain
 	if err != nil {
 		return 0, err

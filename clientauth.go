@@ -216,7 +216,7 @@ func (m *Machine) clientChain(msg, context []byte) (chain []*x509.Certificate, r
 		}
 		raw = append(raw, bytes.Clone(cert.Entries[i].Data)) // x509 keeps what it parses
 	}
-	chain, err = parseChain(tls.VersionTLS13, raw)
+	chain, err = m.d.parseChain(tls.VersionTLS13, raw)
 	return chain, raw, err
 }
 

@@ -40,6 +40,7 @@ type derived struct {
 	cacheKey           string      // of a client's SessionCache
 	ticketKeys         *TicketKeys // nil when tickets are sealed or stored by the application
 	ticketLifetime     uint32      // in seconds
+	peers              certificateCache
 }
 
 // derive checks c and computes what follows from it, once.

@@ -409,7 +409,7 @@ func (c *negotiated) appendPeer(b []byte) ([]byte, error) {
 }
 
 // restorePeer reads what appendPeer has written, and returns what is left.
-func (c *negotiated) restorePeer(b []byte) (rest []byte, ok bool) {
+func (c *negotiated) restorePeer(b []byte, peers *certificateCache) (rest []byte, ok bool) {
 	in := cryptobyte.String(b)
 	var table certificateTable
 	var sent []byte
@@ -422,7 +422,7 @@ func (c *negotiated) restorePeer(b []byte) (rest []byte, ok bool) {
 	for i, der := range table {
 		var err error
 		// What it returns refers to what it is given, which will be cleared.
-		if parsed[i], err = x509.ParseCertificate(slices.Clone(der)); err != nil {
+		if parsed[i], err = peers.parse(slices.Clone(der)); err != nil {
 			return nil, false
 		}
 	}

@@ -22,9 +22,9 @@ import (
 // both directions in the handshake and behind it; a server's signature; a client's parsing and
 // verifying of the chain, and verifying of the signature.
 const (
-	clientHandshakeAllocations = 60
+	clientHandshakeAllocations = 20
 	serverHandshakeAllocations = 52
-	clientHandshakeBytes       = 7400
+	clientHandshakeBytes       = 4 << 10
 	serverHandshakeBytes       = 7700
 )
 

@@ -75,25 +75,21 @@ func (m *Machine) usable(s *Session, server bool, name string, now time.Time) *r
 	r := &resumed{Session: s}
 	switch {
 	case s.IsServer != server, s.ConfigID != m.sessionID(server), s.ServerName != name,
-		!now.Before(s.Expires()), !r.parse(), !m.trusted(r, server, now):
+		!now.Before(s.Expires()), !r.parse(&m.d.peers), !m.trusted(r, server, now):
 		s.Wipe()
 		return nil
 	}
+	m.d.peers.remember(r.chains)
 	return r
 }
 
-// parse parses the certificates of the session, each once.
-func (r *resumed) parse() bool {
-	known := make(map[string]*x509.Certificate)
+// parse parses the certificates of the session.
+func (r *resumed) parse(peers *certificateCache) bool {
 	chain := func(list [][]byte) (out []*x509.Certificate, ok bool) {
 		for _, der := range list {
-			cert := known[string(der)]
-			if cert == nil {
-				var err error
-				if cert, err = x509.ParseCertificate(der); err != nil {
-					return nil, false
-				}
-				known[string(der)] = cert
+			cert, err := peers.parse(der)
+			if err != nil {
+				return nil, false
 			}
 			out = append(out, cert)
 		}

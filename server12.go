@@ -306,7 +306,7 @@ func serverClientCertificate12(m *Machine, msg []byte) (State, error) {
 		return StateWaitClientKeyExchange, nil
 	}
 	raw := cloneAll(cert.Certificates) // x509 keeps what it parses
-	chain, err := parseChain(tls.VersionTLS12, raw)
+	chain, err := m.d.parseChain(tls.VersionTLS12, raw)
 	m.conn.PeerCertificates = chain
 	if err != nil {
 		return 0, err

@@ -152,7 +152,7 @@ func (m *Machine) restore(plain []byte) (leftover []byte, err error) {
 		!read32(&in, &output) || !read32(&in, &leftover) || int(authEnd) > len(output) {
 		return nil, errState
 	}
-	if in, ok := m.conn.restorePeer(in); !ok || len(in) > 0 {
+	if in, ok := m.conn.restorePeer(in, &m.d.peers); !ok || len(in) > 0 {
 		return nil, errState
 	}
 	m.conn.ticketData = append([]byte(nil), m.conn.ticketData...)

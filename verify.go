@@ -22,10 +22,10 @@ const maxRSABits = 8192
 
 // parseChain parses the certificates that the peer sent, leaf first. The chain is there
 // also when its leaf cannot have signed a handshake of that version.
-func parseChain(version uint16, raw [][]byte) ([]*x509.Certificate, error) {
+func (d *derived) parseChain(version uint16, raw [][]byte) ([]*x509.Certificate, error) {
 	chain := make([]*x509.Certificate, len(raw))
 	for i, der := range raw {
-		cert, err := x509.ParseCertificate(der)
+		cert, err := d.peers.parse(der)
 		if err != nil {
 			return nil, &ProtocolError{Reason: ReasonBadCertificate, Err: err}
 		}
@@ -63,12 +63,15 @@ func maySign(cert *x509.Certificate) bool {
 // bit cannot be told from none by the field.
 func hasKeyUsage(cert *x509.Certificate) bool {
 	for i := range cert.Extensions {
-		if cert.Extensions[i].Id.String() == "2.5.29.15" {
+		if slices.Equal([]int(cert.Extensions[i].Id), oidKeyUsage) {
 			return true
 		}
 	}
 	return false
 }
+
+// oidKeyUsage is id-ce-keyUsage. RFC 5280, Section 4.2.1.3.
+var oidKeyUsage = []int{2, 5, 29, 15}
 
 // verifyParams is all that the verification of a chain depends on. Nothing in it
 // belongs to a machine.
@@ -93,6 +96,7 @@ func (m *Machine) takeVerdict() error {
 	t, err := m.result()
 	if err == nil {
 		m.conn.VerifiedChains = t.verified
+		m.d.peers.remember(t.verified)
 	}
 	return err
 }

@@ -72,7 +72,7 @@ func TestVerifyChain(t *testing.T) {
 		{name: "a signature that was not offered", cert: tlstest.Certificate(tlstest.Leaf{}), schemes: anyECDSA, want: ReasonUnsupportedCertificate, alert: AlertUnsupportedCertificate},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			chain, err := parseChain(tls.VersionTLS13, test.cert.Certificate)
+			chain, err := new(derived).parseChain(tls.VersionTLS13, test.cert.Certificate)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -23,6 +23,7 @@ usage: tlscore <command> [flags]
   serve     answer HTTPS requests; on Linux one goroutine drives all connections
   connect   open a connection, show its events; stdin and stdout are its data
   trace     run client and server in memory and draw what happens, step by step
+  bench     measure, beside crypto/tls and the bare primitives
   version   print the version
 
 "tlscore <command> -h" explains a command and its flags.
@@ -55,6 +56,7 @@ func run(args []string, std stdio) int {
 		"serve":   runServe,
 		"connect": runConnect,
 		"trace":   runTrace,
+		"bench":   runBench,
 		"version": runVersion,
 	}
 	name := args[0]

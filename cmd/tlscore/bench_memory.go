@@ -548,7 +548,7 @@ func (b *bencher) growth() (results []benchResult, err error) {
 		counts = counts[:2]
 	}
 	clientConfig, serverConfig := b.pki.client(), b.pki.server()
-	client, server, err := connectMachines(clientConfig, serverConfig, unmeasured, unmeasured)
+	_, server, err := connectMachines(clientConfig, serverConfig, unmeasured, unmeasured)
 	if err != nil {
 		return nil, err
 	}
@@ -573,7 +573,8 @@ func (b *bencher) growth() (results []benchResult, err error) {
 			plainly(fmt.Sprintf("making a connection from a snapshot, of %d", n), took.Seconds()*1e6/float64(n), "µs"))
 		runtime.KeepAlive(machines)
 	}
-	if client, server, err = connectMachines(clientConfig, serverConfig, unmeasured, unmeasured); err != nil {
+	client, server, err := connectMachines(clientConfig, serverConfig, unmeasured, unmeasured)
+	if err != nil {
 		return nil, err
 	}
 	data, wire := make([]byte, 16<<10), make([]byte, 0, 32<<10)

@@ -86,7 +86,8 @@ func (c *Conn) CloseWrite() error {
 	if c.phase != phaseOpen {
 		return net.ErrClosed
 	}
-	defer c.enter()()
+	c.enter()
+	defer c.leave()
 	c.tls.CloseWrite()
 	c.flush()
 	return nil
@@ -110,7 +111,8 @@ func (el eventLoop) Close(conn gnet.Conn) error {
 	if !ok {
 		return el.EventLoop.Close(conn)
 	}
-	defer c.enter()()
+	c.enter()
+	defer c.leave()
 	c.do(gnet.Close)
 	return nil
 }
@@ -166,7 +168,8 @@ func (c *Conn) WriteTo(w io.Writer) (int64, error) {
 // Write sends p. It takes all of it, unless the connection is over: what the socket has
 // no room for is kept by gnet.
 func (c *Conn) Write(p []byte) (int, error) {
-	defer c.enter()()
+	c.enter()
+	defer c.leave()
 	n, err := c.write(p)
 	c.flush()
 	return n, err
@@ -174,7 +177,8 @@ func (c *Conn) Write(p []byte) (int, error) {
 
 // Writev is Write for several pieces, which share records.
 func (c *Conn) Writev(pieces [][]byte) (n int, err error) {
-	defer c.enter()()
+	c.enter()
+	defer c.leave()
 	for _, p := range pieces {
 		k, err := c.write(p)
 		n += k
@@ -204,7 +208,8 @@ func (c *Conn) write(p []byte) (n int, err error) {
 
 // ReadFrom writes all that r has.
 func (c *Conn) ReadFrom(r io.Reader) (n int64, err error) {
-	defer c.enter()()
+	c.enter()
+	defer c.leave()
 	for buf := make([]byte, 32<<10); ; {
 		k, err := r.Read(buf)
 		if k > 0 {
@@ -229,7 +234,8 @@ func (c *Conn) Flush() error {
 	if c.phase != phaseOpen {
 		return net.ErrClosed
 	}
-	defer c.enter()()
+	c.enter()
+	defer c.leave()
 	c.flush()
 	if c.phase != phaseOpen {
 		return net.ErrClosed
@@ -306,13 +312,13 @@ func (c *Conn) runPosted() error {
 	all := c.posted
 	c.posted = nil
 	c.mu.Unlock()
-	leave := c.enter()
+	c.enter()
 	for _, p := range all {
 		err := p.do()
 		if p.callback != nil {
 			p.callback(c, err)
 		}
 	}
-	leave()
+	c.leave()
 	return c.fatal()
 }

@@ -17,13 +17,9 @@ import (
 // This file is the driver: it carries bytes between the transport, the machine and the
 // handler, and ends connections. All of it runs in the connection's event loop.
 
-// enter says that memory of the connection is in use until the function that it returns is
-// called. gnet may end a connection inside of any write to it, and the handler may look at
-// its plaintext after that.
-func (c *Conn) enter() (leave func()) {
-	c.depth++
-	return c.leave
-}
+// enter says that memory of the connection is in use until leave is called. gnet may end a
+// connection inside of any write to it, and the handler may look at its plaintext after that.
+func (c *Conn) enter() { c.depth++ }
 
 func (c *Conn) leave() {
 	if c.depth--; c.depth > 0 {
@@ -68,7 +64,8 @@ func (c *Conn) fatal() error {
 
 // open begins the connection, or has it wait for its turn.
 func (c *Conn) open() gnet.Action {
-	defer c.enter()()
+	c.enter()
+	defer c.leave()
 	c.loop.add(c)
 	c.active = c.loop.now()
 	if limit := c.h.limits.HandshakeTimeout; limit > 0 {
@@ -83,20 +80,21 @@ func (c *Conn) open() gnet.Action {
 
 // begin is called when it is the connection's turn.
 func (c *Conn) begin() error {
-	leave := c.enter()
+	c.enter()
 	if c.phase == phaseWaiting {
 		c.phase = phaseHandshake
 		c.step(nil)
 	} else {
 		c.h.turns.give() // it is over, and has left the queue in this moment
 	}
-	leave()
+	c.leave()
 	return c.fatal()
 }
 
 // received is called with what has come.
 func (c *Conn) received(chunk []byte) gnet.Action {
-	defer c.enter()()
+	c.enter()
+	defer c.leave()
 	c.active = c.loop.now()
 	switch {
 	case c.phase.live():
@@ -150,7 +148,7 @@ func (c *Conn) movable() bool {
 
 // resume goes on with a connection that was stalled.
 func (c *Conn) resume() error {
-	leave := c.enter()
+	c.enter()
 	switch {
 	case c.phase == phaseFlushing:
 		c.finish()
@@ -158,7 +156,7 @@ func (c *Conn) resume() error {
 		c.submit()
 		c.step(nil)
 	}
-	leave()
+	c.leave()
 	return c.fatal()
 }
 
@@ -305,7 +303,8 @@ func (c *Conn) finish() {
 // transportClosed is told that gnet closes the connection: at the peer's FIN, when it is
 // broken, or since we wanted it. What is written now goes out if the kernel takes it.
 func (c *Conn) transportClosed(err error) gnet.Action {
-	defer c.enter()()
+	c.enter()
+	defer c.leave()
 	c.ending = true
 	switch {
 	case !c.phase.live():
@@ -327,7 +326,7 @@ func (c *Conn) transportClosed(err error) gnet.Action {
 
 // check looks at the deadlines.
 func (c *Conn) check(now time.Duration) error {
-	leave := c.enter()
+	c.enter()
 	unsent := c.Conn.OutboundBuffered()
 	if unsent != c.unsent {
 		c.unsent, c.active = unsent, now
@@ -343,7 +342,7 @@ func (c *Conn) check(now time.Duration) error {
 	default:
 		c.loop.EventLoop.Close(c.Conn)
 	}
-	leave()
+	c.leave()
 	return c.fatal()
 }
 
@@ -366,10 +365,10 @@ func (c *Conn) submit() {
 
 // taskDone hands a task back.
 func (c *Conn) taskDone(task *tlscore.Task) error {
-	leave := c.enter()
+	c.enter()
 	if c.phase.live() && c.tls.Done(task) == nil { // else the connection has ended meanwhile
 		c.step(nil)
 	}
-	leave()
+	c.leave()
 	return c.fatal()
 }

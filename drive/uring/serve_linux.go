@@ -61,6 +61,7 @@ type server struct {
 	handshakes int     // that run
 	waiting    []*Conn // for their turn, in order of arrival
 	touched    []*Conn // that have something to submit
+	settled    []*Conn // the list that touched was before: none, its memory is touched's next
 	stopping   bool
 	stopBy     time.Time
 
@@ -180,13 +181,15 @@ func (l *server) run() error {
 func (l *server) settle() error {
 	for len(l.touched) > 0 {
 		touched := l.touched
-		l.touched = nil
-		for _, c := range touched {
+		l.touched, l.settled = l.settled, nil
+		for i, c := range touched {
+			touched[i] = nil
 			c.touched = false
 			if err := c.settle(); err != nil {
 				return err
 			}
 		}
+		l.settled = touched[:0]
 	}
 	return l.accept()
 }

@@ -59,7 +59,7 @@ func (s *cipherSuite) tls12() bool { return s.version == tls.VersionTLS12 }
 
 // protection returns the record protection of TLS 1.3 under the traffic keys of
 // secret. RFC 8446, Section 7.3.
-func (s *cipherSuite) protection(secret *schedule.TrafficSecret) (*record.Protection, error) {
+func (s *cipherSuite) protection(secret *schedule.TrafficSecret) (record.Protection, error) {
 	var key [32]byte
 	var iv [record.IVLen]byte
 	defer clear(key[:])

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"slices"
 
+	"tlscore.example/tlscore/internal/record"
 	"tlscore.example/tlscore/internal/wire"
 )
 
@@ -84,7 +85,7 @@ func (m *Machine) checkBefore12(hello *wire.ServerHello) error {
 	//
 	// https://www.rfc-editor.org/rfc/rfc8446#appendix-D.3
 	if m.client.earlyOpen {
-		m.refuseEarly(nil) // the alert goes out in the clear, which such a server can read
+		m.refuseEarly(record.Protection{}) // the alert goes out in the clear, which such a server can read
 		return violationf(ReasonUnsupportedVersion, "%s with early data", hello.LegacyVersion)
 	}
 	return nil
@@ -120,8 +121,8 @@ func clientServerHello12(m *Machine, msg []byte, hello *wire.ServerHello) (State
 	c.note(msg)
 	c.statusExpected = hello.Has(wire.ExtStatusRequest)
 	c.ticketExpected = hello.Has(wire.ExtSessionTicket)
-	m.conn.CipherSuite = uint16(suite.id)
-	m.conn.ServerName = m.cfg.ServerName
+	m.conn.cipherSuite = uint16(suite.id)
+	m.conn.setNames(m.conn.protocol(), m.cfg.ServerName)
 	if resumes {
 		return m.resumeClient12()
 	}
@@ -182,7 +183,7 @@ func clientCertificate12(m *Machine, msg []byte) (State, error) {
 	}
 	c.rawChain = cloneAll(cert.Certificates) // x509 keeps what it parses
 	chain, err := m.d.parseChain(tls.VersionTLS12, c.rawChain)
-	m.conn.PeerCertificates = chain
+	m.conn.learn().certificates = chain
 	if err != nil {
 		return 0, err
 	}
@@ -198,7 +199,7 @@ func clientCertificate12(m *Machine, msg []byte) (State, error) {
 
 // verifyServer12 verifies the server's chain, when all is there that belongs to it.
 func (m *Machine) verifyServer12() (State, error) {
-	return m.awaitVerdict(StateVerifyChain, m.conn.PeerCertificates, m.client.rawChain)
+	return m.awaitVerdict(StateVerifyChain, m.conn.peer.certificates, m.client.rawChain)
 }
 
 // checkLeafSuits judges whether the server's certificate goes with what it chose.
@@ -275,12 +276,12 @@ func clientServerKeyExchange(m *Machine, msg []byte) (State, error) {
 	// extension. […] In addition, the hash and signature algorithms MUST be
 	// compatible with the key in the server's end-entity certificate."
 	// https://www.rfc-editor.org/rfc/rfc5246#section-7.4.3
-	leaf, content := m.conn.PeerCertificates[0], c.signedParams(exchange.Params)
+	leaf, content := m.conn.peer.certificates[0], c.signedParams(exchange.Params)
 	if err := m.d.checkSignature(tls.VersionTLS12, leaf, exchange.Algorithm, content, exchange.Signature); err != nil {
 		return 0, err
 	}
 	c.group, c.serverShare = group, bytes.Clone(exchange.Point)
-	m.conn.CurveID = group
+	m.conn.curve = group
 	c.note(msg)
 	return StateWaitRequestOrHelloDone, nil
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"slices"
 
+	"tlscore.example/tlscore/internal/record"
 	"tlscore.example/tlscore/internal/wire"
 )
 
@@ -108,8 +109,8 @@ func clientHelloRetryRequest(m *Machine, msg []byte) (State, error) {
 	}
 	m.speak(tls.VersionTLS13)
 	c.retry = &retryRequest{suite: suite, group: tls.CurveID(retry.SelectedGroup)}
-	m.conn.HelloRetryRequest = true
-	m.refuseEarly(nil)
+	m.conn.retried = true
+	m.refuseEarly(record.Protection{})
 	c.retryOffer(suite, msg)
 	c.hashHello(suite)
 	c.transcript.HelloRetry()
@@ -223,9 +224,9 @@ func clientServerHello13(m *Machine, msg []byte, hello *wire.ServerHello) (State
 		c.hashHello(suite)
 	}
 	c.transcript.Write(msg)
-	m.conn.CipherSuite = uint16(suite.id)
-	m.conn.CurveID = share.id
-	m.conn.ServerName = m.cfg.ServerName
+	m.conn.cipherSuite = uint16(suite.id)
+	m.conn.curve = share.id
+	m.conn.setNames(m.conn.protocol(), m.cfg.ServerName)
 	return m.await(StateAgreeKey, newAgreeTask(share, hello.KeyShare.Data))
 }
 
@@ -354,7 +355,7 @@ func clientCertificate(m *Machine, msg []byte) (State, error) {
 		raw[i] = bytes.Clone(cert.Entries[i].Data) // x509 keeps what it parses
 	}
 	chain, err := m.d.parseChain(tls.VersionTLS13, raw)
-	m.conn.PeerCertificates = chain
+	m.conn.learn().certificates = chain
 	if err != nil {
 		return 0, err
 	}
@@ -371,7 +372,7 @@ func clientChainVerified(m *Machine, _ []byte) (State, error) {
 // clientCertificateVerify checks that the server has the certificate's key.
 func clientCertificateVerify(m *Machine, msg []byte) (State, error) {
 	c := m.client
-	leaf := m.conn.PeerCertificates[0]
+	leaf := m.conn.peer.certificates[0]
 	if err := m.checkCertificateVerify(msg, leaf, signedContent(serverSignatureContext, c.hash())); err != nil {
 		return 0, err
 	}

@@ -37,6 +37,7 @@ type clientHandshake struct {
 
 	request   *credentialRequest // the server's, if it wants a certificate
 	earlyOpen bool               // early data was offered, and is neither ended nor refused
+	refused   []byte             // early data, of EventEarlyRejected, until the caller has had it
 
 	// Of TLS 1.2.
 	session12      *resumed                 // the session that it wants to resume, until the server has decided
@@ -256,8 +257,8 @@ func (m *Machine) takeProtocol(chosen bool, protocol []byte) error {
 		if !slices.Contains(m.cfg.NextProtos, string(protocol)) {
 			return violationf(ReasonApplicationProtocolNotOffered, "%q", protocol)
 		}
-		m.conn.NegotiatedProtocol = string(protocol)
+		m.conn.setNames(string(protocol), m.conn.serverName())
 	}
-	m.conn.NegotiatedProtocolIsMutual = true
+	m.conn.mutual = true
 	return nil
 }

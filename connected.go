@@ -47,12 +47,14 @@ func receiveKeyUpdate(m *Machine, msg []byte) (State, error) {
 	if m.in.keyUpdates > maxKeyUpdates {
 		return 0, violation(ReasonTooManyKeyUpdates)
 	}
-	next := m.in.secret.Next()
+	secret := m.out.secret(receivingSecret)
+	defer secret.Wipe()
+	next := secret.Next()
 	defer next.Wipe()
-	if err := m.in.install(m.in.suite, &next); err != nil {
+	if err := m.in.install(suiteByID(wire.CipherSuite(m.conn.cipherSuite)), &next); err != nil {
 		return 0, err
 	}
-	m.in.secret = next
+	copy(m.out.kept.at(receivingSecret), next.Bytes())
 	if update.Request == 1 {
 		queued, err := m.out.answerKeyUpdate()
 		if err != nil {

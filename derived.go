@@ -29,8 +29,8 @@ type derived struct {
 	algorithms, algorithmsCert []tls.SignatureScheme
 	alpn                       [][]byte
 	serverName                 string // normalised for server_name; "" for an address
-	limits                     Limits
-	certs                      []*credential
+	environment
+	certs []*credential
 	// authorities are what a server names in CertificateRequest, a client in its
 	// ClientHello.
 	authorities       [][]byte
@@ -41,6 +41,7 @@ type derived struct {
 	ticketKeys         *TicketKeys // nil when tickets are sealed or stored by the application
 	ticketLifetime     uint32      // in seconds
 	peers              certificateCache
+	names              nameCache
 }
 
 // derive checks c and computes what follows from it, once.
@@ -307,7 +308,7 @@ const hostNameBytes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234
 
 func (c *Config) deriveLimits(d *derived) error {
 	limits, err := c.Limits.check()
-	d.limits = limits
+	d.environment = environment{limits, c.Allocator, c.Trace, c.RecordPadding}
 	return err
 }
 

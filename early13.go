@@ -76,7 +76,7 @@ func (m *Machine) openEarly() error {
 // startEarlyExporting keeps the exporter of early data, and logs the secrets.
 func (m *Machine) startEarlyExporting(early *schedule.EarlySecret, traffic *schedule.TrafficSecret, hash []byte) error {
 	exporter := early.EarlyExporter(hash)
-	m.conn.earlyExporter = &exporter
+	m.conn.extra().earlyExporter = &exporter
 	if err := m.logSecret(keyLogClientEarly, traffic.Bytes()); err != nil {
 		return err
 	}
@@ -91,17 +91,17 @@ func (m *Machine) startEarlyExporting(early *schedule.EarlySecret, traffic *sche
 //
 // https://www.rfc-editor.org/rfc/rfc8446#section-4.2.10
 //
-// What follows is sealed under key; nil means in the clear.
-func (m *Machine) refuseEarly(key *record.Protection) {
+// What follows is sealed under key; without one it is in the clear.
+func (m *Machine) refuseEarly(key record.Protection) {
 	c := m.client
 	if !c.earlyOpen {
 		return
 	}
 	c.earlyOpen = false
-	m.conn.earlyExporter.Wipe()
-	m.conn.earlyExporter = nil
+	m.conn.more.earlyExporter.Wipe()
+	m.conn.more.earlyExporter = nil
 	m.out.lock()
-	m.in.refused = m.out.refuseEarly(key)
+	c.refused = m.out.refuseEarly(key)
 	m.out.unlock()
 	m.push(EventEarlyRejected)
 }
@@ -139,8 +139,8 @@ func (m *Machine) takeEarlyAnswer(ee *wire.EncryptedExtensions) error {
 		return violationf(ReasonEarlyDataMismatch, "no session was resumed")
 	case uint16(c.suite.id) != c.resumed.CipherSuite:
 		return violationf(ReasonEarlyDataMismatch, "%s", c.suite.id)
-	case m.conn.NegotiatedProtocol != c.resumed.ALPN:
-		return violationf(ReasonEarlyDataMismatch, "application protocol %q", m.conn.NegotiatedProtocol)
+	case m.conn.protocol() != c.resumed.ALPN:
+		return violationf(ReasonEarlyDataMismatch, "application protocol %q", m.conn.protocol())
 	}
 	m.conn.earlyAccepted = true
 	return nil
@@ -177,11 +177,11 @@ type earlyWriter struct {
 //	first ClientHello."
 //
 // https://www.rfc-editor.org/rfc/rfc8446#appendix-D.4
-func (s *sender) openEarly(key *record.Protection, most int) {
+func (s *sender) openEarly(key record.Protection, most int) {
 	s.version = recordVersion
 	s.queueCompatCCS()
 	s.replaceKey(key)
-	s.early = &earlyWriter{left: most}
+	s.extra().early = &earlyWriter{left: most}
 }
 
 // reservedEarly is how many records of the early key are kept back: EndOfEarlyData, and
@@ -189,32 +189,32 @@ func (s *sender) openEarly(key *record.Protection, most int) {
 const reservedEarly = 2
 
 func (s *sender) writeEarly(p []byte) (n int, err error) {
+	early := s.early()
 	switch {
-	case s.early == nil && s.err != nil && s.err != ErrNotReady:
-		return 0, s.err
-	case s.early == nil:
+	case early == nil && s.gate != gateOpen && s.gate != gateNotReady:
+		return 0, s.refusal()
+	case early == nil:
 		return 0, ErrNoEarlyData
 	}
-	p = p[:min(len(p), s.early.left)]
+	p = p[:min(len(p), early.left)]
 	for n < len(p) && s.key.Remaining() > reservedEarly {
-		take := s.fit(len(p)-n, s.limits.Output-s.out.Len())
+		take := s.fit(len(p)-n, s.env.limits.Output-s.pending())
 		if take <= 0 {
 			break
 		}
 		s.appendRecord(record.TypeApplicationData, p[n:n+take])
 		n += take
 	}
-	s.keepEarly(p[:n])
+	early.keep(s.env.allocator, p[:n])
 	return n, nil
 }
 
-// keepEarly keeps what was written.
-func (s *sender) keepEarly(p []byte) {
-	e := s.early
+// keep keeps what was written.
+func (e *earlyWriter) keep(a Allocator, p []byte) {
 	if need := len(e.kept) + len(p); need > cap(e.kept) {
 		old := e.kept
-		e.kept = enlarge(s.out.Allocator, old, need)
-		wipe(s.out.Allocator, old)
+		e.kept = enlarge(a, old, need)
+		wipe(a, old)
 	}
 	e.kept = append(e.kept, p...)
 	e.left -= len(p)
@@ -222,30 +222,31 @@ func (s *sender) keepEarly(p []byte) {
 
 // refuseEarly closes early data, changes the key, and returns what was written. When this
 // direction is closed, that is gone.
-func (s *sender) refuseEarly(key *record.Protection) (kept []byte) {
-	if s.early == nil {
-		if key != nil {
-			key.Wipe()
-		}
+func (s *sender) refuseEarly(key record.Protection) (kept []byte) {
+	early := s.early()
+	if early == nil {
+		key.Wipe()
 		return nil
 	}
-	kept, s.early = s.early.kept, nil
+	kept, s.more.early = early.kept, nil
 	s.replaceKey(key)
 	return kept
 }
 
 // dropEarly closes early data, and clears what was kept of it.
 func (s *sender) dropEarly() {
-	if s.early != nil {
-		wipe(s.out.Allocator, s.early.kept)
-		s.early = nil
+	if early := s.early(); early != nil {
+		wipe(s.env.allocator, early.kept)
+		s.more.early = nil
 	}
 }
 
 // dropRefused clears the early data that was given back, when the caller has had it.
-func (in *receiver) dropRefused() {
-	wipe(in.allocator, in.refused)
-	in.refused = nil
+func (m *Machine) dropRefused() {
+	if m.client != nil {
+		wipe(m.env().allocator, m.client.refused)
+		m.client.refused = nil
+	}
 }
 
 // The server's part.
@@ -264,7 +265,7 @@ func (m *Machine) judgeEarlyData() (State, error) {
 		return m.agreeKey()
 	}
 	t := &Task{kind: TaskDecideEarlyData}
-	t.early = &EarlyDataInfo{ServerName: m.conn.ServerName, Protocol: string(s.protocol), TicketData: s.resumed.AppData}
+	t.early = &EarlyDataInfo{ServerName: m.conn.serverName(), Protocol: string(s.protocol), TicketData: s.resumed.AppData}
 	cfg, verified := m.cfg, s.offered.binders[s.offered.at()]
 	t.run = func(t *Task) error {
 		return call(ReasonCallbackFailed, func() error {
@@ -292,7 +293,7 @@ func (m *Machine) judgeEarlyData() (State, error) {
 // https://www.rfc-editor.org/rfc/rfc8446#section-4.2.10
 func (m *Machine) suitsEarlyData() bool {
 	s, r := m.server, m.server.resumed
-	return m.in.skipEarly && !m.conn.HelloRetryRequest && s.offered.at() == 0 &&
+	return m.in.skipEarly && !m.conn.retried && s.offered.at() == 0 &&
 		r.MaxEarlyData > 0 && r.MaxEarlyData <= m.cfg.MaxEarlyData &&
 		r.Version == tls.VersionTLS13 && r.CipherSuite == uint16(s.suite.id) && r.ALPN == string(s.protocol)
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"tlscore.example/tlscore/internal/record"
-	"tlscore.example/tlscore/internal/schedule"
 	"tlscore.example/tlscore/internal/tlstest"
 	"tlscore.example/tlscore/internal/wire"
 )
@@ -357,10 +356,10 @@ func TestEarlyDataCleared(t *testing.T) {
 	} {
 		r := newEarlyClient(t, func(c *Config) { c.Allocator = plainAllocator{} }).bring(StateWaitServerHello)
 		r.m.WriteEarly(bytes.Repeat([]byte("x"), 600)) // moved once, from its first memory
-		kept := r.m.out.early.kept
+		kept := r.m.out.early().kept
 		r.serverHello()
 		end(r)
-		if r.m.out.early != nil || bytes.IndexByte(kept, 'x') >= 0 {
+		if r.m.out.early() != nil || bytes.IndexByte(kept, 'x') >= 0 {
 			t.Errorf("%s: it is still there", name)
 		}
 	}
@@ -870,7 +869,7 @@ func TestRFC8448EarlyData(t *testing.T) {
 	}
 	take(record(0, "send handshake record"))
 	server.wantState(StateWaitEndOfEarlyData)
-	exporter := server.m.conn.earlyExporter.(*schedule.ExporterSecret)
+	exporter := server.m.conn.earlyExporter()
 	if want := value(0, `derive secret "tls13 e exp master"`, "expanded"); !bytes.Equal(exporter.Bytes(), want) {
 		t.Errorf("the early exporter's secret is %x, want %x", exporter.Bytes(), want)
 	}

@@ -65,7 +65,7 @@ func (m *Machine) quiet() error {
 	}
 	m.adoptFound()
 	if m.state != StateConnected && m.state != StateClosed || m.queued > 0 ||
-		m.in.post != nil && m.in.post.exchange != nil {
+		m.conn.post() != nil && m.conn.post().exchange != nil {
 		return ErrNotQuiet
 	}
 	return nil
@@ -75,24 +75,24 @@ func (m *Machine) quiet() error {
 func (m *Machine) idle() bool {
 	m.out.lock()
 	defer m.out.unlock()
-	return m.out.out.Len() == 0 && len(m.in.rest) == 0
+	return m.out.pending() == 0 && len(m.in.rest()) == 0
 }
 
 // appendState appends the state of a quiet connection, but for the peer's certificates, what
 // is in the output, and partial messages.
 func (m *Machine) appendState(b []byte) []byte {
-	in, out, c := m.in, m.out, m.conn
+	in, out, c := &m.in, &m.out, &m.conn
 	b = append(b, establishedFormat)
 	b = binary.BigEndian.AppendUint16(b, m.stateFlags())
-	b = binary.BigEndian.AppendUint16(b, c.Version)
-	b = binary.BigEndian.AppendUint16(b, c.CipherSuite)
-	b = binary.BigEndian.AppendUint16(b, uint16(c.CurveID))
-	b = append8(b, []byte(c.NegotiatedProtocol))
-	b = append8(b, []byte(c.ServerName))
+	b = binary.BigEndian.AppendUint16(b, c.version)
+	b = binary.BigEndian.AppendUint16(b, c.cipherSuite)
+	b = binary.BigEndian.AppendUint16(b, uint16(c.curve))
+	b = append8(b, []byte(c.protocol()))
+	b = append8(b, []byte(c.serverName()))
 
 	if m.state != StateClosed {
 		if !m.tls12() {
-			b = append(b, in.secret.Bytes()...)
+			b = append(b, out.kept.at(receivingSecret)...)
 		}
 		b = binary.BigEndian.AppendUint64(b, in.key.Seq())
 		b = append(b, in.warnings, in.emptyRecords, in.keyUpdates, in.tickets, in.certificateRequests)
@@ -100,32 +100,31 @@ func (m *Machine) appendState(b []byte) []byte {
 	b = binary.BigEndian.AppendUint16(b, in.maxInner)
 	if !out.closed {
 		if !m.tls12() {
-			b = append(b, out.secret.Bytes()...)
+			b = append(b, out.kept.at(sendingSecret)...)
 		}
 		b = binary.BigEndian.AppendUint64(b, out.key.Seq())
 		b = binary.BigEndian.AppendUint64(b, out.key.Limit())
-		b = binary.BigEndian.AppendUint64(b, out.epoch)
+		b = binary.BigEndian.AppendUint64(b, out.epoch())
 	}
-	b = binary.BigEndian.AppendUint16(b, uint16(out.maxContent))
+	b = binary.BigEndian.AppendUint16(b, out.maxContent)
 
-	switch e := c.exporter.(type) {
-	case *schedule.ExporterSecret:
-		b = append(b, e.Bytes()...)
-	case *schedule.Exporter12:
+	if c.exports {
+		b = append(b, out.kept.at(exporterSecret)...)
+	} else if e := c.exporter12(); e != nil {
 		b = e.AppendBinary(b)
 	}
-	if c.earlyExporter != nil {
-		b = append(b, c.earlyExporter.(*schedule.ExporterSecret).Bytes()...)
+	if e := c.earlyExporter(); e != nil {
+		b = append(b, e.Bytes()...)
 	}
-	if t := c.tickets; t != nil {
+	if t := c.tickets(); t != nil {
 		b = append(b, t.secret.Bytes()...)
 		b = binary.BigEndian.AppendUint64(b, uint64(t.authenticated.UnixMilli()))
 		b = binary.BigEndian.AppendUint32(b, t.issued)
 	}
-	if in.post != nil {
-		b = append8(b, in.post.handshake.AppendBinary(nil))
+	if p := c.post(); p != nil {
+		b = append8(b, p.handshake.AppendBinary(nil))
 	}
-	return append24(b, c.ticketData)
+	return append24(b, c.ticketData())
 }
 
 func (m *Machine) stateFlags() (flags uint16) {
@@ -142,13 +141,13 @@ func (m *Machine) stateFlags() (flags uint16) {
 		{stateAnswered, m.out.answered},
 		{stateUpdateOwed, m.out.updateOwed},
 		{stateUpdateAwaited, m.out.updateAwaited},
-		{stateResumed, m.conn.DidResume},
-		{stateRetried, m.conn.HelloRetryRequest},
-		{stateMutual, m.conn.NegotiatedProtocolIsMutual},
+		{stateResumed, m.conn.resumed},
+		{stateRetried, m.conn.retried},
+		{stateMutual, m.conn.mutual},
 		{stateEarlyAccepted, m.conn.earlyAccepted},
-		{stateEarlyExporter, m.conn.earlyExporter != nil},
-		{stateTickets, m.conn.tickets != nil},
-		{statePostAuth, m.in.post != nil},
+		{stateEarlyExporter, m.conn.earlyExporter() != nil},
+		{stateTickets, m.conn.tickets() != nil},
+		{statePostAuth, m.conn.post() != nil},
 	} {
 		if f.set {
 			flags |= f.bit
@@ -173,6 +172,11 @@ type stateReader struct {
 
 func (r *stateReader) has(flag uint16) bool { return r.flags&flag != 0 }
 
+// keep reads a secret that the vault keeps.
+func (r *stateReader) keep(m *Machine, which keptSecret) bool {
+	return r.CopyBytes(m.out.kept.at(which))
+}
+
 // secret reads a secret of the suite's hash.
 func (r *stateReader) secret(out *schedule.Secret) bool {
 	var b []byte
@@ -192,18 +196,18 @@ func (m *Machine) restoreState(b []byte) (rest []byte, err error) {
 	var curve uint16
 	var alpn, name []byte
 	if !r.ReadUint8(&format) || format != establishedFormat || !r.ReadUint16(&r.flags) || uint32(r.flags)&^stateFlags != 0 ||
-		!r.ReadUint16(&m.conn.Version) || !r.ReadUint16(&m.conn.CipherSuite) || !r.ReadUint16(&curve) ||
+		!r.ReadUint16(&m.conn.version) || !r.ReadUint16(&m.conn.cipherSuite) || !r.ReadUint16(&curve) ||
 		!read8(&r.String, &alpn) || !read8(&r.String, &name) {
 		return nil, errState
 	}
-	if r.suite = findSuite(m.d.suites, m.conn.Version, wire.CipherSuite(m.conn.CipherSuite)); r.suite == nil {
+	if r.suite = findSuite(m.d.suites, m.conn.version, wire.CipherSuite(m.conn.cipherSuite)); r.suite == nil {
 		return nil, errStateConfig
 	}
-	m.conn.CurveID = tls.CurveID(curve)
-	m.conn.NegotiatedProtocol, m.conn.ServerName = string(alpn), string(name)
-	m.conn.HandshakeComplete = true
-	m.conn.DidResume, m.conn.HelloRetryRequest = r.has(stateResumed), r.has(stateRetried)
-	m.conn.NegotiatedProtocolIsMutual, m.conn.earlyAccepted = r.has(stateMutual), r.has(stateEarlyAccepted)
+	m.conn.curve = tls.CurveID(curve)
+	m.conn.names, m.conn.protocolLen = m.d.names.share(alpn, name), uint8(len(alpn))
+	m.conn.complete = true
+	m.conn.resumed, m.conn.retried = r.has(stateResumed), r.has(stateRetried)
+	m.conn.mutual, m.conn.earlyAccepted = r.has(stateMutual), r.has(stateEarlyAccepted)
 	m.setRules(&r)
 	if !m.restoreHalves(&r) || !m.restoreSecrets(&r) {
 		return nil, errState
@@ -232,10 +236,14 @@ func (m *Machine) setRules(r *stateReader) {
 // restoreHalves restores the two directions, but for their keys, which are derived when
 // everything is there.
 func (m *Machine) restoreHalves(r *stateReader) bool {
-	in, out := m.in, m.out
+	in, out := &m.in, &m.out
+	if out.suite = r.suite; !r.suite.tls12() {
+		out.kept = newVault(r.suite.hash)
+	}
 	var content uint16
+	var epoch uint64
 	if !r.has(stateReceivingEnded) {
-		if !r.suite.tls12() && !r.secret(&in.secret.Secret) || !r.ReadUint64(&r.received) ||
+		if !r.suite.tls12() && !r.keep(m, receivingSecret) || !r.ReadUint64(&r.received) ||
 			!r.ReadUint8(&in.warnings) || !r.ReadUint8(&in.emptyRecords) || !r.ReadUint8(&in.keyUpdates) ||
 			!r.ReadUint8(&in.tickets) || !r.ReadUint8(&in.certificateRequests) {
 			return false
@@ -245,29 +253,30 @@ func (m *Machine) restoreHalves(r *stateReader) bool {
 		return false
 	}
 	if !r.has(stateSendingEnded) {
-		if !r.suite.tls12() && !r.secret(&out.secret.Secret) || !r.ReadUint64(&r.sent) ||
-			!r.ReadUint64(&r.sendLimit) || !r.ReadUint64(&out.epoch) {
+		if !r.suite.tls12() && !r.keep(m, sendingSecret) || !r.ReadUint64(&r.sent) ||
+			!r.ReadUint64(&r.sendLimit) || !r.ReadUint64(&epoch) {
 			return false
 		}
 	}
-	if !r.ReadUint16(&content) || content == 0 || content > record.MaxPlaintext || out.epoch > maxEpoch {
+	if !r.ReadUint16(&content) || content == 0 || content > record.MaxPlaintext || epoch > maxEpoch {
 		return false
 	}
-	if in.first, in.eof = false, r.has(stateEOF); !r.suite.tls12() {
-		in.suite = r.suite
+	if epoch > 0 {
+		out.extra().epoch = epoch
 	}
-	out.suite, out.finished, out.closed = r.suite, true, r.has(stateSendingEnded)
-	out.maxContent = int(content)
+	in.first, in.eof = false, r.has(stateEOF)
+	out.finished, out.closed = true, r.has(stateSendingEnded)
+	out.maxContent = content
 	out.answered, out.updateOwed, out.updateAwaited = r.has(stateAnswered), r.has(stateUpdateOwed), r.has(stateUpdateAwaited)
-	if out.err = nil; out.closed {
-		out.err = ErrWriteClosed
+	if out.gate = gateOpen; out.closed {
+		out.shut(ErrWriteClosed)
 	}
 	return true
 }
 
 // restoreSecrets restores what is derived from the handshake besides the keys.
 func (m *Machine) restoreSecrets(r *stateReader) bool {
-	c := m.conn
+	c := &m.conn
 	if r.suite.tls12() {
 		var b []byte
 		if !r.ReadBytes(&b, schedule.Exporter12Len) {
@@ -277,28 +286,28 @@ func (m *Machine) restoreSecrets(r *stateReader) bool {
 		if err != nil {
 			return false
 		}
-		c.exporter, c.extendedMasterSecret = e, e.Extended()
+		c.extra().exporter12, c.extendedMasterSecret = e, e.Extended()
 	} else {
-		e := new(schedule.ExporterSecret)
-		if !r.secret(&e.Secret) {
+		if !r.keep(m, exporterSecret) {
 			return false
 		}
-		c.exporter = e
+		c.exports = true
 	}
 	if r.has(stateEarlyExporter) {
 		e := new(schedule.ExporterSecret)
 		if !r.secret(&e.Secret) {
 			return false
 		}
-		c.earlyExporter = e
+		c.extra().earlyExporter = e
 	}
 	if r.has(stateTickets) {
-		c.tickets = new(ticketing)
+		t := new(ticketing)
+		c.extra().tickets = t
 		var authenticated uint64
-		if !r.secret(&c.tickets.secret.Secret) || !r.ReadUint64(&authenticated) || !r.ReadUint32(&c.tickets.issued) {
+		if !r.secret(&t.secret.Secret) || !r.ReadUint64(&authenticated) || !r.ReadUint32(&t.issued) {
 			return false
 		}
-		c.tickets.authenticated = time.UnixMilli(int64(authenticated))
+		t.authenticated = time.UnixMilli(int64(authenticated))
 	}
 	if r.has(statePostAuth) {
 		var b []byte
@@ -309,15 +318,22 @@ func (m *Machine) restoreSecrets(r *stateReader) bool {
 		if err != nil {
 			return false
 		}
-		m.in.post = &postAuth{handshake: t}
+		c.extra().post = &postAuth{handshake: t}
 	}
-	return read24(&r.String, &c.ticketData)
+	var ticketData []byte
+	if !read24(&r.String, &ticketData) {
+		return false
+	}
+	if len(ticketData) > 0 {
+		c.extra().ticketData = slices.Clone(ticketData) // what is read will be cleared
+	}
+	return true
 }
 
 // restoreKeys derives the keys of the directions that have not ended.
 func (m *Machine) restoreKeys(r *stateReader) error {
 	if m.state != StateClosed {
-		key, err := m.restoreKey(r.suite, &m.in.secret, false)
+		key, err := m.restoreKey(r.suite, receivingSecret)
 		if err != nil {
 			return err
 		}
@@ -327,7 +343,7 @@ func (m *Machine) restoreKeys(r *stateReader) error {
 		}
 	}
 	if !m.out.closed {
-		key, err := m.restoreKey(r.suite, &m.out.secret, true)
+		key, err := m.restoreKey(r.suite, sendingSecret)
 		if err != nil {
 			return err
 		}
@@ -341,60 +357,43 @@ func (m *Machine) restoreKeys(r *stateReader) error {
 }
 
 // restoreKey derives a key: from the traffic secret, or in TLS 1.2 from the master secret.
-func (m *Machine) restoreKey(suite *cipherSuite, secret *schedule.TrafficSecret, sending bool) (key *record.Protection, err error) {
+func (m *Machine) restoreKey(suite *cipherSuite, direction keptSecret) (key record.Protection, err error) {
 	if suite.tls12() {
-		block := m.conn.exporter.(*schedule.Exporter12).KeyBlock(suite.aead.KeyLen(), suite.aead.IV12Len())
+		block := m.conn.exporter12().KeyBlock(suite.aead.KeyLen(), suite.aead.IV12Len())
 		defer block.Wipe()
-		if sending == (m.rules == rulesServer12) {
+		if (direction == sendingSecret) == (m.rules == rulesServer12) {
 			key, err = record.New12(suite.aead, block.ServerKey(), block.ServerIV())
 		} else {
 			key, err = record.New12(suite.aead, block.ClientKey(), block.ClientIV())
 		}
 	} else {
-		key, err = suite.protection(secret)
+		secret := m.out.secret(direction)
+		defer secret.Wipe()
+		key, err = suite.protection(&secret)
 	}
 	if err != nil {
-		return nil, failure(ReasonKeyGeneration, err)
+		return key, failure(ReasonKeyGeneration, err)
 	}
 	return key, nil
-}
-
-// peer is what a connection knows about its peer, in the form that is kept while it
-// hibernates.
-type peer struct {
-	certificates []*x509.Certificate
-	chains       [][]*x509.Certificate
-	ocsp         []byte
-	scts         [][]byte
-}
-
-// knownPeer returns what the connection knows about its peer, nil if that is nothing.
-func (c *negotiated) knownPeer() *peer {
-	if c.PeerCertificates == nil && c.VerifiedChains == nil && c.OCSPResponse == nil && c.SignedCertificateTimestamps == nil {
-		return nil
-	}
-	return &peer{c.PeerCertificates, c.VerifiedChains, c.OCSPResponse, c.SignedCertificateTimestamps}
-}
-
-func (c *negotiated) setPeer(p *peer) {
-	if p != nil {
-		c.PeerCertificates, c.VerifiedChains, c.OCSPResponse, c.SignedCertificateTimestamps = p.certificates, p.chains, p.ocsp, p.scts
-	}
 }
 
 // appendPeer appends what is known about the peer, each certificate once.
 func (c *negotiated) appendPeer(b []byte) ([]byte, error) {
 	var table certificateTable
-	sent := table.indices(encodeChain(c.PeerCertificates))
-	chains := make([][]byte, len(c.VerifiedChains))
-	for i, chain := range c.VerifiedChains {
+	var p peer
+	if c.peer != nil {
+		p = *c.peer
+	}
+	sent := table.indices(encodeChain(p.certificates))
+	chains := make([][]byte, len(p.chains))
+	for i, chain := range p.chains {
 		chains[i] = table.indices(encodeChain(chain))
 	}
-	if len(table) > maxSessionCertificates || len(chains) > 255 || len(c.SignedCertificateTimestamps) > 255 {
+	if len(table) > maxSessionCertificates || len(chains) > 255 || len(p.scts) > 255 {
 		return b, errors.New("tlscore: the peer has too many certificates or timestamps for a snapshot")
 	}
-	b = append24(b, c.OCSPResponse)
-	for _, list := range [][][]byte{c.SignedCertificateTimestamps, table} {
+	b = append24(b, p.ocsp)
+	for _, list := range [][][]byte{p.scts, table} {
 		b = append(b, byte(len(list)))
 		for _, e := range list {
 			b = append24(b, e)
@@ -412,9 +411,10 @@ func (c *negotiated) appendPeer(b []byte) ([]byte, error) {
 func (c *negotiated) restorePeer(b []byte, peers *certificateCache) (rest []byte, ok bool) {
 	in := cryptobyte.String(b)
 	var table certificateTable
+	var p peer
 	var sent []byte
 	var n uint8
-	if !read24(&in, &c.OCSPResponse) || !readList(&in, &c.SignedCertificateTimestamps) ||
+	if !read24(&in, &p.ocsp) || !readList(&in, &p.scts) ||
 		!readList(&in, (*[][]byte)(&table)) || !read8(&in, &sent) || !in.ReadUint8(&n) {
 		return nil, false
 	}
@@ -435,7 +435,7 @@ func (c *negotiated) restorePeer(b []byte, peers *certificateCache) (rest []byte
 		}
 		return chain, true
 	}
-	if c.PeerCertificates, ok = look(sent); !ok {
+	if p.certificates, ok = look(sent); !ok {
 		return nil, false
 	}
 	for range n {
@@ -447,11 +447,12 @@ func (c *negotiated) restorePeer(b []byte, peers *certificateCache) (rest []byte
 		if !ok {
 			return nil, false
 		}
-		c.VerifiedChains = append(c.VerifiedChains, chain)
+		p.chains = append(p.chains, chain)
 	}
-	c.OCSPResponse = slices.Clone(c.OCSPResponse)
-	for i, sct := range c.SignedCertificateTimestamps {
-		c.SignedCertificateTimestamps[i] = slices.Clone(sct)
+	p.ocsp = slices.Clone(p.ocsp)
+	for i, sct := range p.scts {
+		p.scts[i] = slices.Clone(sct)
 	}
+	c.setPeer(p)
 	return in, true
 }

@@ -1,18 +1,10 @@
 package tlscore
 
 import (
-	"crypto/tls"
-
 	"tlscore.example/tlscore/internal/schedule"
 )
 
 // Keying material for the application. RFC 8446, Section 7.5; RFC 5705.
-
-// exporter gives out keying material. RFC 8446, Section 7.5; RFC 5705.
-type exporter interface {
-	Export(label string, context []byte, n int) ([]byte, error)
-	Wipe()
-}
 
 // ExportKeyingMaterial returns n bytes of keying material for the label and
 // context, the same on both sides and bound to this connection, from
@@ -22,13 +14,18 @@ type exporter interface {
 // most 8,160. RFC 8446, Section 7.5; RFC 5705.
 func (m *Machine) ExportKeyingMaterial(label string, context []byte, n int) ([]byte, error) {
 	m.wake()
-	if m.conn.exporter == nil || !m.conn.HandshakeComplete {
+	e12 := m.conn.exporter12()
+	switch {
+	case e12 == nil && !m.conn.exports || !m.conn.complete:
 		return nil, ErrNoExporter
-	}
-	if m.conn.Version == tls.VersionTLS12 && !m.conn.extendedMasterSecret {
+	case e12 == nil:
+		e := m.exporter13()
+		defer e.Wipe()
+		return e.Export(label, context, n)
+	case !m.conn.extendedMasterSecret:
 		return nil, ErrNoExtendedMasterSecret
 	}
-	return m.conn.exporter.Export(label, context, n)
+	return e12.Export(label, context, n)
 }
 
 // ExportEarlyKeyingMaterial is ExportKeyingMaterial for early data: a client has it
@@ -36,10 +33,11 @@ func (m *Machine) ExportKeyingMaterial(label string, context []byte, n int) ([]b
 // not bound to the server's part of the connection. RFC 8446, Section 7.5.
 func (m *Machine) ExportEarlyKeyingMaterial(label string, context []byte, n int) ([]byte, error) {
 	m.wake()
-	if m.conn.earlyExporter == nil {
+	e := m.conn.earlyExporter()
+	if e == nil {
 		return nil, ErrNoExporter
 	}
-	return m.conn.earlyExporter.Export(label, context, n)
+	return e.Export(label, context, n)
 }
 
 // ChannelBinding returns the tls-exporter channel binding of the connection, 32
@@ -51,19 +49,31 @@ func (m *Machine) ChannelBinding() ([]byte, error) {
 
 // wipeExporters clears what keying material is exported from.
 func (m *Machine) wipeExporters() {
-	for _, e := range []exporter{m.conn.exporter, m.conn.earlyExporter} {
-		if e != nil {
-			e.Wipe()
+	m.out.forget(exporterSecret)
+	m.conn.exports = false
+	if more := m.conn.more; more != nil {
+		if more.exporter12 != nil {
+			more.exporter12.Wipe()
 		}
+		if more.earlyExporter != nil {
+			more.earlyExporter.Wipe()
+		}
+		more.exporter12, more.earlyExporter = nil, nil
 	}
-	m.conn.exporter, m.conn.earlyExporter = nil, nil
+}
+
+// exporter13 returns a copy of the exporter of TLS 1.3, which has to be wiped.
+func (m *Machine) exporter13() *schedule.ExporterSecret {
+	return &schedule.ExporterSecret{Secret: m.out.secret(exporterSecret).Secret}
 }
 
 // startExporting keeps the exporter of TLS 1.3, and logs the secrets that are derived
 // together with its own; the transcript ends with the server's Finished.
 func (m *Machine) startExporting(main *schedule.MainSecret, client, server *schedule.TrafficSecret, transcript []byte) error {
 	secret := main.Exporter(transcript)
-	m.conn.exporter = &secret
+	defer secret.Wipe()
+	m.keep(exporterSecret, &secret.Secret)
+	m.conn.exports = true
 	if err := m.logSecret(keyLogClientTraffic, client.Bytes()); err != nil {
 		return err
 	}

@@ -293,7 +293,7 @@ func TestOwnFailures12(t *testing.T) {
 			if remote, ok := told.Err().(*RemoteAlert); !ok || remote.Alert != alert {
 				t.Errorf("the other side: %v, want the alert %v", told.Err(), alert)
 			}
-			if h := failed.handshakeState(); h != nil || failed.conn.exporter != nil {
+			if h := failed.handshakeState(); h != nil || failed.conn.exporter12() != nil {
 				t.Error("secrets are left")
 			}
 		})

@@ -774,7 +774,7 @@ func TestTaskStates(t *testing.T) {
 }
 
 func testTaskState(t *testing.T, r *rig, row string, input func(*rig) string) {
-	ready := r.m.out.err == nil
+	ready := r.m.out.gate == gateOpen
 	state, task := r.m.State(), r.m.Task()
 	if task == nil || r.m.Done(nil) != ErrNotWaiting || r.m.Done(new(Task)) != ErrNotWaiting || r.m.Done(task) != ErrTask {
 		t.Fatal("the machine takes what is not the answer to its task")

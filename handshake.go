@@ -174,7 +174,7 @@ func checkFinished(msg, expected []byte) error {
 
 // handshakeDone tells that the handshake is over, and drops what it needed.
 func (m *Machine) handshakeDone() {
-	m.conn.HandshakeComplete = true
+	m.conn.complete = true
 	m.push(EventHandshakeDone)
 	m.endHandshake()
 }

@@ -19,7 +19,7 @@ type handshake12 struct {
 	master   *schedule.MasterSecret
 	// The keys of both directions, from when they are derived until their
 	// change_cipher_spec.
-	ownKey, peerKey *record.Protection
+	ownKey, peerKey record.Protection
 
 	// messages are those of the transcript, for as long as a client may have to
 	// sign them: the hash that it signs with is known late.
@@ -34,12 +34,9 @@ func (h *handshake12) wipe() {
 	if h.master != nil {
 		h.master.Wipe()
 	}
-	for _, key := range []*record.Protection{h.ownKey, h.peerKey} {
-		if key != nil {
-			key.Wipe()
-		}
-	}
-	h.ownKey, h.peerKey, h.messages = nil, nil, nil
+	h.ownKey.Wipe()
+	h.peerKey.Wipe()
+	h.messages = nil
 }
 
 // speak12 goes on with the rules of TLS 1.2.
@@ -99,7 +96,7 @@ func (m *Machine) deriveKeys12() error {
 		t.ownKey, t.peerKey = serverKey, clientKey
 	}
 	exporter := t.master.Exporter(&h.clientRandom, &t.serverRandom)
-	m.conn.exporter, m.conn.extendedMasterSecret = &exporter, t.extended
+	m.conn.extra().exporter12, m.conn.extendedMasterSecret = &exporter, t.extended
 	return m.logSecret(keyLogClientRandom, t.master.Bytes())
 }
 
@@ -119,7 +116,7 @@ func (m *Machine) takeChangeCipherSpec(fragment []byte) error {
 	}
 	t := m.handshakeState().tls12
 	key := t.peerKey
-	t.peerKey = nil
+	t.peerKey = record.Protection{}
 	return m.in.setKey(key)
 }
 
@@ -133,7 +130,7 @@ func (m *Machine) takeChangeCipherSpec(fragment []byte) error {
 func (m *Machine) sendFinished12() {
 	h := m.handshakeState()
 	key := h.tls12.ownKey
-	h.tls12.ownKey = nil
+	h.tls12.ownKey = record.Protection{}
 	if !m.flushAnd(func(s *sender) { s.changeCipherSpec(key) }) {
 		key.Wipe()
 	}

@@ -52,6 +52,6 @@ func (m *Machine) connected(h *handshake, base *schedule.TrafficSecret, msg, tra
 	if err := m.in.install(h.suite, &h.peerSecret); err != nil {
 		return err
 	}
-	m.in.suite, m.in.secret = h.suite, h.peerSecret
+	m.keep(receivingSecret, &h.peerSecret.Secret)
 	return nil
 }

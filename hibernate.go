@@ -35,13 +35,13 @@ func (m *Machine) Hibernate() error {
 	if !m.idle() || m.in.eof && m.state == StateConnected {
 		return ErrNotQuiet
 	}
-	scratch := m.appendState(make([]byte, 0, 1024+len(m.conn.ticketData)))
-	m.dormant = &dormant{state: append(make([]byte, 0, len(scratch)), scratch...), peer: m.conn.knownPeer(), mu: m.out.mu}
+	scratch := m.appendState(make([]byte, 0, 1024+len(m.conn.ticketData())))
+	m.dormant = &dormant{state: append(make([]byte, 0, len(scratch)), scratch...), peer: m.conn.peer, mu: m.out.locker()}
 	clear(scratch)
 	m.out.wipe()
 	m.endReceiving()
 	m.wipeExporters()
-	m.in, m.out, m.conn, m.hello = nil, nil, nil, nil
+	m.live, m.hello = nil, nil
 	return nil
 }
 
@@ -53,17 +53,17 @@ func (m *Machine) wake() error {
 	}
 	d := m.dormant
 	m.dormant = nil
-	m.makeHalves(&m.d.limits)
-	m.out.mu = d.mu
-	m.configure(m.cfg, m.d)
+	m.live = newLive(&m.d.environment)
+	if d.mu != nil {
+		m.SetLocker(d.mu)
+	}
 	_, err := m.restoreState(d.state)
 	if err != nil {
 		clear(d.state)
 		m.fail(err)
 		return err
 	}
-	m.conn.setPeer(d.peer)
-	m.conn.ticketData = append([]byte(nil), m.conn.ticketData...)
+	m.conn.peer = d.peer
 	clear(d.state)
 	return nil
 }
@@ -78,17 +78,16 @@ func (m *Machine) dropDormant() {
 	if m.dormant != nil {
 		clear(m.dormant.state)
 		m.dormant = nil
-		m.makeHalves(&m.d.limits)
+		m.live = newLive(&m.d.environment)
 	}
 }
 
 // dormantState is ConnectionState of a machine that hibernates: without its keys.
 func (m *Machine) dormantState() tls.ConnectionState {
-	asleep := &Machine{cfg: m.cfg, d: m.d}
-	asleep.makeHalves(&m.d.limits)
+	asleep := &Machine{cfg: m.cfg, d: m.d, live: newLive(&m.d.environment)}
 	asleep.restoreState(m.dormant.state)
-	asleep.conn.setPeer(m.dormant.peer)
-	state := asleep.conn.ConnectionState
+	asleep.conn.peer = m.dormant.peer
+	state := asleep.conn.state()
 	asleep.out.wipe()
 	asleep.endReceiving()
 	asleep.wipeExporters()

@@ -3,7 +3,6 @@ package tlscore
 import (
 	"crypto/tls"
 
-	"tlscore.example/tlscore/internal/schedule"
 	"tlscore.example/tlscore/internal/wire"
 )
 
@@ -52,14 +51,14 @@ func (m *Machine) ExportTrafficSecrets() (*TrafficSecrets, error) {
 		return nil, ErrNotQuiet
 	}
 	m.out.lock()
-	t := &TrafficSecrets{Version: m.conn.Version, CipherSuite: m.conn.CipherSuite}
-	if m.out.key != nil {
-		t.Send = m.trafficKeys(&m.out.secret, true)
+	t := &TrafficSecrets{Version: m.conn.version, CipherSuite: m.conn.cipherSuite}
+	if m.out.key.Keyed() {
+		t.Send = m.trafficKeys(sendingSecret)
 		t.Send.Sequence = m.out.key.Seq()
 	}
 	m.out.unlock()
-	if m.in.key != nil {
-		t.Receive = m.trafficKeys(&m.in.secret, false)
+	if m.in.key.Keyed() {
+		t.Receive = m.trafficKeys(receivingSecret)
 		t.Receive.Sequence = m.in.key.Seq()
 	}
 	m.moveAway()
@@ -67,18 +66,20 @@ func (m *Machine) ExportTrafficSecrets() (*TrafficSecrets, error) {
 }
 
 // trafficKeys derives the keys of one direction.
-func (m *Machine) trafficKeys(secret *schedule.TrafficSecret, sending bool) *TrafficKeys {
-	suite := suiteByID(wire.CipherSuite(m.conn.CipherSuite))
+func (m *Machine) trafficKeys(direction keptSecret) *TrafficKeys {
+	suite := suiteByID(wire.CipherSuite(m.conn.cipherSuite))
 	k := &TrafficKeys{Key: make([]byte, suite.aead.KeyLen()), IV: make([]byte, 12)}
-	if m.conn.Version == tls.VersionTLS13 {
+	if m.conn.version == tls.VersionTLS13 {
+		secret := m.out.secret(direction)
+		defer secret.Wipe()
 		secret.Key(k.Key)
 		secret.IV(k.IV)
 		k.Secret = append([]byte(nil), secret.Bytes()...)
 		return k
 	}
-	block := m.conn.exporter.(*schedule.Exporter12).KeyBlock(suite.aead.KeyLen(), suite.aead.IV12Len())
+	block := m.conn.exporter12().KeyBlock(suite.aead.KeyLen(), suite.aead.IV12Len())
 	defer block.Wipe()
-	if sending == (m.rules == rulesServer12) {
+	if (direction == sendingSecret) == (m.rules == rulesServer12) {
 		copy(k.Key, block.ServerKey())
 		copy(k.IV, block.ServerIV())
 	} else {

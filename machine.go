@@ -46,38 +46,26 @@ import (
 //
 // SetLocker comes before everything else, Release after it.
 type Machine struct {
-	rules ruleSet  // which table holds
-	cfg   *Config  // nil in an acceptor until Accept
-	d     *derived // what follows from cfg
-	conn  *negotiated
-	hello *receivedHello // a server's, until it answers
+	cfg *Config  // nil in an acceptor until Accept
+	d   *derived // what follows from cfg
 
 	client *clientHandshake // while that is what this machine does
 	server *serverHandshake
+	hello  *receivedHello // a server's, until it answers
+	task   *Task          // that is being done
 
-	in   *receiver
-	out  *sender
-	task *Task // that is being done
-	err  error
+	*live            // nil while it hibernates
+	dormant *dormant // nil but then
 
-	dormant *dormant // in place of in, out and conn, while it hibernates
+	err error
 
+	rules     ruleSet // which table holds
 	state     State
 	queue     [5]EventKind // events that are due, oldest first
 	queued    uint8        // how many of them
 	sent      bool         // the next event has Queued set
 	truncated bool         // the transport ended without close_notify
 	busy      bool         // a handler runs, and so may a callback of the application
-}
-
-// negotiated is what ConnectionState tells, and what is kept beside it.
-type negotiated struct {
-	tls.ConnectionState
-	exporter, earlyExporter exporter // nil while there is none
-	extendedMasterSecret    bool     // of TLS 1.2
-	ticketData              []byte   // of the ticket that was resumed
-	tickets                 *ticketing
-	earlyAccepted           bool
 }
 
 // NewClient returns a client that will connect with cfg. The first Step, which
@@ -91,7 +79,7 @@ func NewClient(cfg *Config) (*Machine, error) {
 	if cfg.ServerName == "" && !cfg.InsecureSkipVerify {
 		return nil, errors.New("tlscore: config: a client needs ServerName, or InsecureSkipVerify")
 	}
-	m := newMachine(rulesClientHello, StateClientStart, &d.limits)
+	m := newMachine(rulesClientHello, StateClientStart, &d.environment)
 	m.configure(cfg, d)
 	m.client = new(clientHandshake)
 	return m, nil
@@ -104,7 +92,7 @@ func NewServer(cfg *Config) (*Machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := newServer(&d.limits)
+	m := newServer(&d.environment)
 	m.configure(cfg, d)
 	return m, nil
 }
@@ -121,43 +109,39 @@ func NewAcceptor(limits Limits) (*Machine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tlscore: acceptor: %w", err)
 	}
-	return newServer(&limits), nil
+	return newServer(&environment{limits: limits}), nil
 }
 
-func newServer(limits *Limits) *Machine {
-	m := newMachine(rulesServerHello, StateWaitClientHello, limits)
+func newServer(env *environment) *Machine {
+	m := newMachine(rulesServerHello, StateWaitClientHello, env)
 	m.server = new(serverHandshake)
 	m.hello = new(receivedHello)
 	return m
 }
 
-func newMachine(rules ruleSet, start State, limits *Limits) *Machine {
-	m := &Machine{rules: rules, state: start}
-	m.makeHalves(limits)
-	return m
+func newMachine(rules ruleSet, start State, env *environment) *Machine {
+	return &Machine{rules: rules, state: start, live: newLive(env)}
 }
 
-// makeHalves makes what a machine has besides its handshake.
-func (m *Machine) makeHalves(limits *Limits) {
-	m.conn = new(negotiated)
-	m.in = &receiver{limits: limits, first: true}
-	m.out = &sender{limits: limits, err: ErrNotReady, version: recordVersion, maxContent: record.MaxPlaintext}
+func newLive(env *environment) *live {
+	return &live{
+		in:  receiver{first: true},
+		out: sender{env: env, version: recordVersion, maxContent: record.MaxPlaintext},
+	}
 }
 
 // configure gives the machine its config. The receiving half holds no buffer
 // when it does.
 func (m *Machine) configure(cfg *Config, d *derived) {
 	m.cfg, m.d = cfg, d
-	m.in.limits, m.in.allocator = &d.limits, cfg.Allocator
 	m.out.lock()
 	defer m.out.unlock()
-	m.out.limits = &d.limits
-	m.out.trace = cfg.Trace
-	m.out.pad = cfg.RecordPadding
-	if m.out.out.Len() == 0 { // else a CloseWrite has just come between
-		m.out.out.Allocator = cfg.Allocator
-	}
+	m.out.env = &d.environment
 }
+
+// env is what holds of the config, or of the limits of an acceptor. Only the receiving half
+// changes it.
+func (m *Machine) env() *environment { return m.out.env }
 
 func deriveFor(cfg *Config) (*derived, error) {
 	if cfg == nil {
@@ -177,7 +161,7 @@ func deriveForServer(cfg *Config) (*derived, error) {
 // SetLocker installs a lock that allows one goroutine in the receiving half and
 // another one in the sending half at the same time. It is held for short times
 // only: while records are sealed or moved. It comes before any other call.
-func (m *Machine) SetLocker(l sync.Locker) { m.out.mu = l }
+func (m *Machine) SetLocker(l sync.Locker) { m.out.extra().mu = l }
 
 // Step consumes a prefix of in and returns the next event; n says how long the
 // prefix was. Records are decrypted in place, bytes behind the prefix are not
@@ -196,12 +180,12 @@ func (m *Machine) Step(in []byte) (ev Event, n int) {
 	m.wake() // a failure is the next event
 	m.adoptFound()
 	if m.queued == 0 {
-		m.in.dropRefused()
+		m.dropRefused()
 	}
 	for {
 		if kind, ok := m.nextEvent(); ok {
 			ev = m.event(kind)
-			m.in.save()
+			m.in.save(m.env().allocator)
 			return ev, n
 		}
 		if m.state == StateClientStart {
@@ -214,7 +198,7 @@ func (m *Machine) Step(in []byte) (ev Event, n int) {
 		taken, more := m.takeRecord(in[n:])
 		n += taken
 		if !more {
-			m.in.save()
+			m.in.save(m.env().allocator)
 			return m.event(EventNone), n
 		}
 	}
@@ -248,7 +232,7 @@ func (m *Machine) event(kind EventKind) Event {
 		ev.Data, m.in.data = m.in.data, nil
 		ev.Early = m.state == StateWaitEndOfEarlyData
 	case EventEarlyRejected:
-		ev.Data = m.in.refused
+		ev.Data = m.client.refused
 	case EventClosed:
 		ev.Truncated = m.truncated
 	}
@@ -351,14 +335,14 @@ func (m *Machine) ConnectionState() tls.ConnectionState {
 	if m.dormant != nil {
 		return m.dormantState()
 	}
-	return m.conn.ConnectionState
+	return m.conn.state()
 }
 
 // TicketData returns what Config.TicketData had put into the ticket that was resumed:
 // nil in a full handshake, and for a client. It must not be changed.
 func (m *Machine) TicketData() []byte {
 	m.wake()
-	return m.conn.ticketData
+	return m.conn.ticketData()
 }
 
 // Write seals application data into the output, as far as its bound allows:
@@ -439,7 +423,7 @@ func (m *Machine) RecordLen() int {
 	m.wake()
 	m.out.lock()
 	defer m.out.unlock()
-	return m.out.maxContent
+	return int(m.out.maxContent)
 }
 
 // SealedLen returns how much room AppendSealed needs to take n bytes of
@@ -448,7 +432,7 @@ func (m *Machine) SealedLen(n int) int {
 	m.wake()
 	m.out.lock()
 	defer m.out.unlock()
-	return m.out.out.Len() + m.out.sealedLen(n)
+	return m.out.pending() + m.out.sealedLen(n)
 }
 
 // KeyUpdate changes the key of the sending direction, and with request asks the
@@ -496,7 +480,7 @@ func (m *Machine) Output() []byte {
 	}
 	m.out.lock()
 	defer m.out.unlock()
-	return m.out.out.Bytes()
+	return m.out.output()
 }
 
 // Sent says that the first n bytes of Output are sent; more than there is means
@@ -530,10 +514,7 @@ func (m *Machine) Release() {
 	}
 	m.dropDormant()
 	m.out.lock()
-	m.out.wipe()
-	m.out.trace = nil
-	m.out.out.Release()
-	m.out.failed, m.out.err = true, ErrReleased
+	m.out.dismiss(ErrReleased)
 	m.out.unlock()
 	m.endReceiving()
 	m.endHandshake()
@@ -575,7 +556,7 @@ func (m *Machine) fail(err error) {
 	m.out.unlock()
 	m.busy = false
 	if m.state.handshaking() {
-		m.conn.HandshakeComplete = false
+		m.conn.complete = false
 	}
 	m.state = StateFailed
 	m.abandonTask()

@@ -169,7 +169,7 @@ func TestKeyUpdateCall(t *testing.T) {
 			t.Errorf("requests %v, want %v", requests(), want)
 		}
 		// A request that would lead past the last epoch is not answered.
-		r.m.out.epoch = maxEpoch
+		r.m.out.extra().epoch = maxEpoch
 		r.send(r.p.KeyUpdate(1))
 		r.wantState(StateConnected)
 		if len(requests()) != 4 {
@@ -198,7 +198,7 @@ func TestFailureWhileWriting(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bothRoles(t, func(r *rig) {
-				r.m.out.epoch = maxEpoch
+				r.m.out.extra().epoch = maxEpoch
 				err := write(r.m)
 				if reasonOf(err) != ReasonKeysExhausted || r.m.State() != StateConnected {
 					t.Fatalf("%v in state %v", err, r.m.State())

@@ -39,7 +39,7 @@ type postExchange struct {
 // client has offered to authenticate later.
 func (m *Machine) keepForPostAuth(offered bool) {
 	if offered {
-		m.in.post = &postAuth{handshake: m.handshakeState().transcript}
+		m.conn.extra().post = &postAuth{handshake: m.handshakeState().transcript}
 	}
 }
 
@@ -76,7 +76,7 @@ func (x *postExchange) add(msg message) {
 //
 // https://www.rfc-editor.org/rfc/rfc8446#section-4.6.2
 func clientPostRequest(m *Machine, msg []byte) (State, error) {
-	if m.in.post == nil {
+	if m.conn.post() == nil {
 		return 0, violationf(ReasonUnexpectedMessage, "%s, and %s was not offered", inputCertificateRequest, wire.ExtPostHandshakeAuth)
 	}
 	m.in.certificateRequests++
@@ -87,7 +87,7 @@ func clientPostRequest(m *Machine, msg []byte) (State, error) {
 	if err != nil {
 		return 0, err
 	}
-	m.in.post.begin(msg).request = q
+	m.conn.post().begin(msg).request = q
 	return m.await(StatePostChooseCertificate, m.newClientCertificateTask(q.info()))
 }
 
@@ -98,7 +98,7 @@ func clientPostRequest(m *Machine, msg []byte) (State, error) {
 //
 // https://www.rfc-editor.org/rfc/rfc8446#section-4.6.2
 func clientPostChosen(m *Machine, _ []byte) (State, error) {
-	x := m.in.post.exchange
+	x := m.conn.post().exchange
 	t, err := m.result()
 	if err != nil {
 		return 0, err
@@ -121,7 +121,7 @@ func clientPostChosen(m *Machine, _ []byte) (State, error) {
 //
 // https://www.rfc-editor.org/rfc/rfc8446#section-4.6.2
 func clientPostSigned(m *Machine, _ []byte) (State, error) {
-	x := m.in.post.exchange
+	x := m.conn.post().exchange
 	verify, err := m.takeSignature()
 	if err != nil {
 		return 0, err
@@ -132,8 +132,8 @@ func clientPostSigned(m *Machine, _ []byte) (State, error) {
 
 // finishPost sends the answer. If this direction was closed meanwhile, there is none.
 func (m *Machine) finishPost() (State, error) {
-	x := m.in.post.exchange
-	m.in.post.exchange = nil
+	x := m.conn.post().exchange
+	m.conn.post().exchange = nil
 	queued, err := m.out.appendAuthentication(x.flight, x.hash())
 	m.sent = m.sent || queued
 	return StateConnected, err
@@ -160,9 +160,9 @@ func (m *Machine) RequestClientCertificate() error {
 		return ErrNoPostHandshakeAuth
 	case m.state.handshaking() || m.state == StateClosed:
 		return ErrNotConnected
-	case m.in.post == nil:
+	case m.conn.post() == nil:
 		return ErrNoPostHandshakeAuth
-	case m.in.post.exchange != nil:
+	case m.conn.post().exchange != nil:
 		return ErrAuthenticating
 	}
 	if err := m.out.writable(); err != nil {
@@ -197,7 +197,7 @@ func serverRequestCertificate(m *Machine, _ []byte) (State, error) {
 	}
 	if queued {
 		m.sent = true
-		m.in.post.begin(request).context = context
+		m.conn.post().begin(request).context = context
 	}
 	return StateConnected, nil
 }
@@ -205,10 +205,10 @@ func serverRequestCertificate(m *Machine, _ []byte) (State, error) {
 // serverPostCertificate takes the certificate chain that was asked for, if the client
 // shows one.
 func serverPostCertificate(m *Machine, msg []byte) (State, error) {
-	if m.in.post == nil || m.in.post.exchange == nil {
+	if m.conn.post() == nil || m.conn.post().exchange == nil {
 		return 0, unexpected(inputCertificate)
 	}
-	x := m.in.post.exchange
+	x := m.conn.post().exchange
 	chain, raw, err := m.clientChain(msg, x.context)
 	if err != nil {
 		return 0, err
@@ -227,13 +227,13 @@ func serverPostChainVerified(m *Machine, _ []byte) (State, error) {
 	if err != nil {
 		return 0, err
 	}
-	m.in.post.exchange.verified = t.verified
+	m.conn.post().exchange.verified = t.verified
 	return StateWaitPostCertificateVerify, nil
 }
 
 // serverPostCertificateVerify checks that the client has the certificate's key.
 func serverPostCertificateVerify(m *Machine, msg []byte) (State, error) {
-	x := m.in.post.exchange
+	x := m.conn.post().exchange
 	if err := m.checkCertificateVerify(msg, x.chain[0], signedContent(clientSignatureContext, x.hash())); err != nil {
 		return 0, err
 	}
@@ -244,12 +244,15 @@ func serverPostCertificateVerify(m *Machine, msg []byte) (State, error) {
 // serverPostFinished ends the exchange. Only now the connection has the client's
 // certificates, in place of those that it had.
 func serverPostFinished(m *Machine, msg []byte) (State, error) {
-	x := m.in.post.exchange
-	if err := checkFinished(msg, m.in.secret.Finished(nil, x.hash())); err != nil {
+	x := m.conn.post().exchange
+	base := m.out.secret(receivingSecret)
+	defer base.Wipe()
+	if err := checkFinished(msg, base.Finished(nil, x.hash())); err != nil {
 		return 0, err
 	}
-	m.in.post.exchange = nil
-	m.conn.PeerCertificates, m.conn.VerifiedChains = x.chain, x.verified
+	m.conn.post().exchange = nil
+	p := m.conn.learn()
+	p.certificates, p.chains = x.chain, x.verified
 	if err := m.verifyConnection(); err != nil {
 		return 0, err
 	}

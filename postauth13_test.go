@@ -272,7 +272,7 @@ func TestPostAuthClosed(t *testing.T) {
 	before := len(r.p.Got)
 	r.done()
 	r.wantState(StateConnected)
-	if r.read(); len(r.p.Got) != before || r.m.in.post.exchange != nil {
+	if r.read(); len(r.p.Got) != before || r.m.conn.post().exchange != nil {
 		t.Errorf("%v behind close_notify", r.p.Got[before:])
 	}
 	r.p.SendRecord(record.TypeApplicationData, []byte("data"))
@@ -290,7 +290,7 @@ func TestPostAuthClosed(t *testing.T) {
 	server.p.SendAlert(1, byte(AlertCloseNotify))
 	server.run()
 	server.wantState(StateClosed)
-	if server.m.in.post != nil {
+	if server.m.conn.post() != nil {
 		t.Error("the transcript is left")
 	}
 	if err := server.m.RequestClientCertificate(); err != ErrNotConnected {
@@ -436,14 +436,14 @@ func TestPostAuthPolicy(t *testing.T) {
 
 // Only a client that offers it makes either side keep the transcript.
 func TestPostAuthOffered(t *testing.T) {
-	if r := newClientRig(t, withCertificate).bring(StateConnected); r.m.in.post != nil || r.p.Hello.Has(wire.ExtPostHandshakeAuth) {
+	if r := newClientRig(t, withCertificate).bring(StateConnected); r.m.conn.post() != nil || r.p.Hello.Has(wire.ExtPostHandshakeAuth) {
 		t.Error("a client that does not offer it")
 	}
-	if r := newPostClient(t).bring(StateConnected); r.m.in.post == nil || !r.p.Hello.Has(wire.ExtPostHandshakeAuth) {
+	if r := newPostClient(t).bring(StateConnected); r.m.conn.post() == nil || !r.p.Hello.Has(wire.ExtPostHandshakeAuth) {
 		t.Error("a client that offers it")
 	}
 	r := newServerRig(t).bring(StateConnected)
-	if err := r.m.RequestClientCertificate(); err != ErrNoPostHandshakeAuth || r.m.in.post != nil {
+	if err := r.m.RequestClientCertificate(); err != ErrNoPostHandshakeAuth || r.m.conn.post() != nil {
 		t.Errorf("of a client that has not offered it: %v", err)
 	}
 	acceptor := newAcceptorRig(t)
@@ -581,7 +581,7 @@ func TestPostAuthKeysExhausted(t *testing.T) {
 			r.Fatal(err)
 		}
 		r.read()
-		r.m.out.epoch = maxEpoch
+		r.m.out.extra().epoch = maxEpoch
 	}
 	limit := func(c *Config) { c.Limits.KeyRecords = 2 }
 	server := newPostServer(t, limit).bring(StateConnected)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"tlscore.example/tlscore/internal/record"
 	"tlscore.example/tlscore/internal/schedule"
 	"tlscore.example/tlscore/internal/wire"
 )
@@ -167,7 +168,7 @@ func (m *Machine) takeSelection(hello *wire.ServerHello, suite *cipherSuite) err
 	c := m.client
 	if !hello.Has(wire.ExtPreSharedKey) {
 		c.dropOffer()
-		m.refuseEarly(nil)
+		m.refuseEarly(record.Protection{})
 		return nil
 	}
 	// "Clients MUST verify that the server's selected_identity is within the

@@ -11,6 +11,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -240,7 +241,7 @@ func plainKeyUpdate(r *rig) {
 }
 func eof(r *rig)     { r.m.EOF() }
 func cancel(r *rig)  { r.m.CloseWrite() }
-func exhaust(r *rig) { r.m.in.key.Wipe(); withData(r) }
+func exhaust(r *rig) { r.m.in.key.Restore(math.MaxUint64, 0); withData(r) }
 func nothing(*rig)   {}
 func addEarlyData(p *tlstest.Peer) {
 	p.OnClientHello = func(m *wire.ClientHello) {
@@ -816,7 +817,7 @@ var reasonTests = map[Reason]reasonTest{
 	ReasonKeysExhausted: {"0250", slices.Concat(
 		connectedRoles(exhaust),
 		connectedRoles(func(r *rig) {
-			r.m.out.epoch = maxEpoch
+			r.m.out.extra().epoch = maxEpoch
 			r.m.Write([]byte("x"))
 			if err := r.m.KeyUpdate(false); reasonOf(err) != ReasonKeysExhausted {
 				r.Errorf("KeyUpdate returned %v", err)
@@ -1095,7 +1096,9 @@ func readBack(t *testing.T, r *rig) {
 	default:
 		other = newClientRig(t).bring(StateWaitServerHello)
 	}
-	other.m.in.key = last.Key
+	if last.Key != nil {
+		other.m.in.key = *last.Key
+	}
 	switch {
 	case last.Epoch == tlstest.Application:
 		other.m.state = StateConnected
@@ -1118,22 +1121,24 @@ func readBack(t *testing.T, r *rig) {
 // checkWiped checks that a machine has no secrets any more.
 func checkWiped(t *testing.T, m *Machine) {
 	t.Helper()
-	if m.in.key != nil || m.out.key != nil {
+	if m.in.key.Keyed() || m.out.key.Keyed() {
 		t.Error("a key is left")
 	}
 	if m.client != nil || m.server != nil {
 		t.Error("the handshake is left")
 	}
-	if len(bytes.Trim(m.in.secret.Bytes(), "\x00")) > 0 || len(bytes.Trim(m.out.secret.Bytes(), "\x00")) > 0 {
-		t.Error("a traffic secret is left")
+	for which := range keptSecrets {
+		if kept := m.out.kept; kept != nil && len(bytes.Trim(kept.at(which), "\x00")) > 0 {
+			t.Errorf("secret %d is left", which)
+		}
 	}
-	if m.in.post != nil {
+	if m.conn.post() != nil {
 		t.Error("what authentication after the handshake needs is left")
 	}
-	if m.conn.tickets != nil || m.out.early != nil || m.in.refused != nil {
+	if m.conn.tickets() != nil || m.out.early() != nil {
 		t.Error("what tickets and early data need is left")
 	}
-	if m.in.buf != nil || m.in.rest != nil || m.in.data != nil {
+	if m.in.partial != nil || m.in.data != nil {
 		t.Error("received bytes are left")
 	}
 }

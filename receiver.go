@@ -19,84 +19,105 @@ const (
 // receiver is the receiving half of a machine: the key that records are opened
 // with, and the handshake message that is being put together.
 type receiver struct {
-	key       *record.Protection     // nil while records come in the clear
-	secret    schedule.TrafficSecret // that key was derived from; of the application phase only
-	suite     *cipherSuite
-	limits    *Limits
-	allocator Allocator
+	key     record.Protection // without a key while records come in the clear
+	data    []byte            // of the EventData that is due
+	partial *partial          // nil while there are no handshake bytes
 
-	// rest has the handshake bytes that were received and not handled. Within
-	// one Step it may point into the caller's memory; save moves it to buf.
-	rest []byte
-	buf  []byte
-
-	data    []byte // of the EventData that is due
-	refused []byte // of EventEarlyRejected, until the caller has had it
-
-	maxInner uint16    // of protected records, from record_size_limit; 0 for the protocol's own
-	post     *postAuth // nil unless a client may be authenticated after the handshake
-
-	earlySkipped int  // bytes of early data that were passed over
-	skipEarly    bool // early data may still come and is passed over
-	first        bool // no record was seen yet
-	opened       bool // a record was opened under the current key
-	eof          bool // the transport has ended
+	maxInner  uint16 // of protected records, from record_size_limit; 0 for the protocol's own
+	skipEarly bool   // early data may still come and is passed over
+	first     bool   // no record was seen yet
+	opened    bool   // a record was opened under the current key
+	eof       bool   // the transport has ended
 
 	// How many of each came in a row; see limits.go.
 	warnings, emptyRecords, keyUpdates, tickets, changeCipherSpecs, certificateRequests uint8
 }
 
+// partial has the handshake bytes that were received and not handled.
+type partial struct {
+	// rest are the bytes. Within one Step it may point into the caller's memory;
+	// save moves it to buf.
+	rest []byte
+	buf  []byte
+}
+
+// rest returns the handshake bytes that were received and not handled.
+func (in *receiver) rest() []byte {
+	if in.partial == nil {
+		return nil
+	}
+	return in.partial.rest
+}
+
 // save moves the handshake bytes that are left into memory of our own, since
 // the caller's is the caller's again. Without any, no memory is kept.
-func (in *receiver) save() {
-	if len(in.rest) == 0 {
-		in.releaseBuffer()
+func (in *receiver) save(a Allocator) {
+	switch p := in.partial; {
+	case p == nil:
+	case len(p.rest) == 0:
+		in.releaseBuffer(a)
+	default:
+		p.save(a)
+	}
+}
+
+func (p *partial) save(a Allocator) {
+	if p.owns(p.rest) {
 		return
 	}
-	if in.owns(in.rest) {
-		return
-	}
-	rest := in.rest
-	in.buf = append(in.room(len(rest)), rest...)
-	in.rest = in.buf
+	rest := p.rest
+	p.buf = append(p.room(a, len(rest)), rest...)
+	p.rest = p.buf
 }
 
 // owns reports whether b is part of buf.
-func (in *receiver) owns(b []byte) bool {
-	return cap(in.buf) > 0 && cap(b) > 0 && &in.buf[:cap(in.buf)][cap(in.buf)-1] == &b[:cap(b)][cap(b)-1]
+func (p *partial) owns(b []byte) bool {
+	return cap(p.buf) > 0 && cap(b) > 0 && &p.buf[:cap(p.buf)][cap(p.buf)-1] == &b[:cap(b)][cap(b)-1]
 }
 
 // room returns the empty buffer with capacity for n bytes.
-func (in *receiver) room(n int) []byte {
-	if cap(in.buf) < n {
-		in.releaseBuffer()
-		in.buf = enlarge(in.allocator, nil, n)
+func (p *partial) room(a Allocator, n int) []byte {
+	if cap(p.buf) < n {
+		wipe(a, p.buf[:cap(p.buf)])
+		p.buf = enlarge(a, nil, n)
 	}
-	return in.buf[:0]
+	return p.buf[:0]
 }
 
 // join puts content behind the handshake bytes that are left.
-func (in *receiver) join(content []byte) {
-	if len(in.rest) == 0 {
-		in.releaseBuffer()
-		in.rest = content
+func (in *receiver) join(a Allocator, content []byte) {
+	if in.partial == nil {
+		in.partial = new(partial)
+	}
+	p := in.partial
+	if len(p.rest) == 0 {
+		p.release(a)
+		p.rest = content
 		return
 	}
-	in.save()
-	need := len(in.rest) + len(content)
-	if need > cap(in.rest) {
-		old := in.buf
-		in.buf = enlarge(in.allocator, in.rest, need)
-		wipe(in.allocator, old[:cap(old)]) // rest has grown behind its length
-		in.rest = in.buf
+	p.save(a)
+	need := len(p.rest) + len(content)
+	if need > cap(p.rest) {
+		old := p.buf
+		p.buf = enlarge(a, p.rest, need)
+		wipe(a, old[:cap(old)]) // rest has grown behind its length
+		p.rest = p.buf
 	}
-	in.rest = append(in.rest, content...)
+	p.rest = append(p.rest, content...)
 }
 
-// releaseBuffer clears the buffer, which held decrypted messages.
-func (in *receiver) releaseBuffer() {
-	wipe(in.allocator, in.buf[:cap(in.buf)])
-	in.buf, in.rest = nil, nil
+// release clears the buffer, which held decrypted messages.
+func (p *partial) release(a Allocator) {
+	wipe(a, p.buf[:cap(p.buf)])
+	p.buf, p.rest = nil, nil
+}
+
+// releaseBuffer drops the handshake bytes.
+func (in *receiver) releaseBuffer(a Allocator) {
+	if in.partial != nil {
+		in.partial.release(a)
+		in.partial = nil
+	}
 }
 
 // setKey changes the key that records are opened with.
@@ -106,7 +127,7 @@ func (in *receiver) releaseBuffer() {
 //	connection with an "unexpected_message" alert."
 //
 // https://www.rfc-editor.org/rfc/rfc8446#section-5.1
-func (in *receiver) setKey(key *record.Protection) error {
+func (in *receiver) setKey(key record.Protection) error {
 	if err := in.aligned(); err != nil {
 		key.Wipe()
 		return err
@@ -114,23 +135,20 @@ func (in *receiver) setKey(key *record.Protection) error {
 	if in.maxInner != 0 {
 		key.SetMaxInner(int(in.maxInner))
 	}
-	if in.key != nil {
-		in.key.Wipe()
-	}
+	in.key.Wipe()
 	in.key, in.opened = key, false
 	return nil
 }
 
 // aligned returns an error when bytes are left behind the message at hand.
 func (in *receiver) aligned() error {
-	if len(in.rest) > 0 {
+	if len(in.rest()) > 0 {
 		return violation(ReasonKeyChangeAlignment)
 	}
 	return nil
 }
 
-// install opens what follows with keys derived from secret. Only that of the
-// application phase is kept, for KeyUpdate.
+// install opens what follows with keys derived from secret.
 func (in *receiver) install(suite *cipherSuite, secret *schedule.TrafficSecret) error {
 	key, err := suite.protection(secret)
 	if err != nil {
@@ -141,14 +159,14 @@ func (in *receiver) install(suite *cipherSuite, secret *schedule.TrafficSecret) 
 
 // endReceiving clears what the receiving direction has.
 func (m *Machine) endReceiving() {
-	if m.in.key != nil {
-		m.in.key.Wipe()
-		m.in.key = nil
+	m.in.key.Wipe()
+	m.out.forget(receivingSecret)
+	m.in.releaseBuffer(m.env().allocator)
+	m.dropRefused()
+	m.in.data = nil
+	if m.conn.more != nil {
+		m.conn.more.post = nil
 	}
-	m.in.secret.Wipe()
-	m.in.releaseBuffer()
-	m.in.dropRefused()
-	m.in.data, m.in.post = nil, nil
 	m.endTicketing()
 }
 
@@ -156,7 +174,7 @@ func (m *Machine) endReceiving() {
 // one. Messages that are not expected, or too long, are refused before they are
 // put together.
 func (m *Machine) takeMessage() bool {
-	t, length, ok := wire.Header(m.in.rest)
+	t, length, ok := wire.Header(m.in.rest())
 	if !ok {
 		return false
 	}
@@ -169,11 +187,12 @@ func (m *Machine) takeMessage() bool {
 		m.fail(err)
 		return true
 	}
-	if len(m.in.rest) < size {
+	p := m.in.partial
+	if len(p.rest) < size {
 		return false
 	}
-	msg := m.in.rest[:size:size]
-	m.in.rest = m.in.rest[size:]
+	msg := p.rest[:size:size]
+	p.rest = p.rest[size:]
 	m.in.warnings = 0
 	m.tell(TraceMessage{Body: msg})
 	m.step(messageInput(t, msg[wire.HeaderLen:]), msg)
@@ -182,10 +201,10 @@ func (m *Machine) takeMessage() bool {
 
 // checkSize refuses messages that are longer than the limits allow.
 func (m *Machine) checkSize(t wire.HandshakeType, size int) error {
-	if t == wire.TypeClientHello && size > m.in.limits.ClientHello {
+	if t == wire.TypeClientHello && size > m.env().limits.ClientHello {
 		return violationf(ReasonClientHelloTooLarge, "%d bytes", size)
 	}
-	if t != wire.TypeClientHello && size > m.in.limits.HandshakeMessage {
+	if t != wire.TypeClientHello && size > m.env().limits.HandshakeMessage {
 		return violationf(ReasonMessageTooLarge, "%s of %d bytes", t, size)
 	}
 	return nil
@@ -212,7 +231,7 @@ func (m *Machine) tell(msg TraceMessage) {
 
 // tracePanic returns the failure that a panic of Config.Trace is.
 func (m *Machine) tracePanic() error {
-	if m.cfg == nil || m.cfg.Trace == nil {
+	if m.env().trace == nil {
 		return nil
 	}
 	m.out.lock()
@@ -280,7 +299,7 @@ func (m *Machine) checkHeader(h record.Header, b []byte) error {
 		return violationf(ReasonRecordOverflow, "%s record of %d bytes", h.Type, h.Length)
 	}
 	if m.state == StateWaitClientHello {
-		if size := len(m.hello.records) + record.HeaderLen + h.Length; size > m.in.limits.ClientHello {
+		if size := len(m.hello.records) + record.HeaderLen + h.Length; size > m.env().limits.ClientHello {
 			return violationf(ReasonClientHelloTooLarge, "%d bytes of records", size)
 		}
 	}
@@ -304,7 +323,7 @@ func (m *Machine) checkHeader(h record.Header, b []byte) error {
 // https://www.rfc-editor.org/rfc/rfc5246#section-6.2.3
 func (m *Machine) longestRecord(t record.ContentType) int {
 	switch {
-	case m.tls12() && m.in.key != nil:
+	case m.tls12() && m.in.key.Keyed():
 		return record.MaxCiphertext12
 	case t == record.TypeApplicationData:
 		return record.MaxCiphertext
@@ -340,21 +359,21 @@ func (m *Machine) checkType(h record.Header) error {
 		}
 		return nil
 	case record.TypeAlert:
-		if m.in.key == nil || m.tls12() || m.plaintextAlertAllowed() {
+		if !m.in.key.Keyed() || m.tls12() || m.plaintextAlertAllowed() {
 			return nil
 		}
 	case record.TypeHandshake:
-		if m.in.key == nil && h.Length == 0 {
+		if !m.in.key.Keyed() && h.Length == 0 {
 			// "Implementations MUST NOT send zero-length fragments of Handshake
 			// types, even if those fragments contain padding."
 			// https://www.rfc-editor.org/rfc/rfc8446#section-5.1
 			return violation(ReasonEmptyRecord)
 		}
-		if m.in.key == nil || m.tls12() {
+		if !m.in.key.Keyed() || m.tls12() {
 			return nil
 		}
 	case record.TypeApplicationData:
-		if m.in.key != nil || m.in.skipEarly {
+		if m.in.key.Keyed() || m.in.skipEarly {
 			return nil
 		}
 	}
@@ -384,12 +403,12 @@ func (m *Machine) handleRecord(h record.Header, rec []byte) {
 		if !m.interleaved() {
 			m.step(inputChangeCipherSpec, fragment)
 		}
-	case m.tls12() && m.in.key != nil:
+	case m.tls12() && m.in.key.Keyed():
 		m.openRecord(rec) // of any type
 	case h.Type == record.TypeAlert:
 		m.handleAlert(fragment)
 	case h.Type == record.TypeHandshake:
-		m.in.join(fragment)
+		m.in.join(m.env().allocator, fragment)
 	default:
 		m.openRecord(rec)
 	}
@@ -404,7 +423,7 @@ func (m *Machine) handleRecord(h record.Header, rec []byte) {
 //
 // https://www.rfc-editor.org/rfc/rfc8446#section-5.1
 func (m *Machine) interleaved() bool {
-	if len(m.in.rest) == 0 {
+	if len(m.in.rest()) == 0 {
 		return false
 	}
 	m.fail(violation(ReasonInterleavedHandshake))
@@ -435,7 +454,7 @@ func dropChangeCipherSpec(m *Machine, fragment []byte) (State, error) {
 
 // openRecord removes the protection of a record and handles what is in it.
 func (m *Machine) openRecord(rec []byte) {
-	if m.in.key == nil { // early data behind a HelloRetryRequest
+	if !m.in.key.Keyed() { // early data behind a HelloRetryRequest
 		if !m.interleaved() {
 			m.passOver(rec)
 		}
@@ -467,7 +486,7 @@ func (m *Machine) handleContent(t record.ContentType, content []byte) {
 			m.fail(violation(ReasonEmptyRecord))
 			return
 		}
-		m.in.join(content)
+		m.in.join(m.env().allocator, content)
 	case record.TypeAlert:
 		m.handleAlert(content)
 	case record.TypeApplicationData:
@@ -501,9 +520,10 @@ func openError(err error) error {
 //
 // https://www.rfc-editor.org/rfc/rfc8446#section-4.2.10
 func (m *Machine) passOver(rec []byte) {
-	m.in.earlySkipped += max(1, len(rec)-record.HeaderLen) // empty ones count, so that they end
+	s := m.server
+	s.earlySkipped += max(1, len(rec)-record.HeaderLen) // empty ones count, so that they end
 	// What our own tickets allow is not too much.
-	if uint64(m.in.earlySkipped) > uint64(m.in.limits.SkippedEarlyData)+uint64(m.cfg.MaxEarlyData) {
+	if uint64(s.earlySkipped) > uint64(m.env().limits.SkippedEarlyData)+uint64(m.cfg.MaxEarlyData) {
 		m.fail(violation(ReasonTooMuchEarlyData))
 	}
 }
@@ -528,7 +548,7 @@ func (m *Machine) handleAlert(content []byte) {
 	case a == AlertCloseNotify && !m.state.handshaking():
 		m.endReceiving()
 		m.state = StateClosed
-	case a == AlertUserCanceled, a != AlertCloseNotify && level == alertLevelWarning && m.conn.Version != tls.VersionTLS13:
+	case a == AlertUserCanceled, a != AlertCloseNotify && level == alertLevelWarning && m.conn.version != tls.VersionTLS13:
 		if m.interleaved() {
 			return
 		}

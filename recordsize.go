@@ -33,21 +33,21 @@ func (m *Machine) agreeRecordSize(both bool, theirs uint16) error {
 	if !both {
 		return nil
 	}
-	unlimited := new(Config).ownRecordSizeLimit(m.conn.Version)
+	unlimited := new(Config).ownRecordSizeLimit(m.conn.version)
 	if theirs < minRecordSizeLimit || m.client != nil && theirs > unlimited {
 		return violationf(ReasonBadRecordSizeLimit, "%d", theirs)
 	}
-	m.in.maxInner = m.cfg.ownRecordSizeLimit(m.conn.Version)
-	if m.in.key != nil {
+	m.in.maxInner = m.cfg.ownRecordSizeLimit(m.conn.version)
+	if m.in.key.Keyed() {
 		m.in.key.SetMaxInner(int(m.in.maxInner))
 	}
 	content := int(min(theirs, unlimited))
-	if m.conn.Version == tls.VersionTLS13 {
+	if m.conn.version == tls.VersionTLS13 {
 		content-- // the content type
 	}
 	m.out.lock()
 	defer m.out.unlock()
-	m.out.maxContent = content
+	m.out.maxContent = uint16(content)
 	return nil
 }
 
@@ -57,15 +57,15 @@ func (s *sender) seal(b []byte, t record.ContentType, content []byte) []byte {
 }
 
 // pads reports whether records are padded.
-func (s *sender) pads() bool { return s.pad > 1 && s.key.Pads() }
+func (s *sender) pads() bool { return s.env.padding > 1 && s.key.Pads() }
 
 // padding returns how many bytes of padding a record with n bytes of content gets.
 func (s *sender) padding(n int) int {
 	if !s.pads() {
 		return 0
 	}
-	inner := n + 1 // with its type
-	return min((s.pad-inner%s.pad)%s.pad, s.maxContent-n)
+	pad, inner := s.env.padding, n+1 // with its type
+	return min((pad-inner%pad)%pad, int(s.maxContent)-n)
 }
 
 // sealedSize returns how long a record with n bytes of content is.
@@ -74,14 +74,14 @@ func (s *sender) sealedSize(n int) int { return n + s.padding(n) + s.key.Overhea
 // fit returns how many of n bytes go into one record that is no longer than room;
 // 0 or less when it has no room for any.
 func (s *sender) fit(n, room int) int {
-	n = min(n, s.maxContent)
+	n = min(n, int(s.maxContent))
 	if s.sealedSize(n) <= room {
 		return n
 	}
 	free := room - s.key.Overhead()
 	if s.pads() {
 		// Content and type have to end where the padding would.
-		free = (free+1)/s.pad*s.pad - 1
+		free = (free+1)/s.env.padding*s.env.padding - 1
 	}
 	return min(n, free)
 }

@@ -313,7 +313,7 @@ func (m *Machine) resume12() error {
 	}
 	h.tls12.master = master
 	m.resume(r)
-	m.conn.CipherSuite, m.conn.CurveID = r.CipherSuite, r.CurveID
+	m.conn.cipherSuite, m.conn.curve = r.CipherSuite, r.CurveID
 	return m.deriveKeys12()
 }
 

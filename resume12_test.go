@@ -450,8 +450,8 @@ func TestSecretsWiped12(t *testing.T) {
 			if h.resumed != nil {
 				secrets["session"] = h.resumed.Secret
 			}
-			keys := []*record.Protection{h.tls12.ownKey, h.tls12.peerKey}
-			exporter := r.m.conn.exporter
+			keys := []*record.Protection{&h.tls12.ownKey, &h.tls12.peerKey}
+			exporter := r.m.conn.exporter12()
 			end(r)
 			for what, secret := range secrets {
 				if len(secret) == 0 || len(bytes.Trim(secret, "\x00")) > 0 {
@@ -459,11 +459,11 @@ func TestSecretsWiped12(t *testing.T) {
 				}
 			}
 			_, err := exporter.Export("label", nil, 10)
-			if complete := how == "complete"; complete != (err == nil) || complete != (r.m.conn.exporter != nil) {
+			if complete := how == "complete"; complete != (err == nil) || complete != (r.m.conn.exporter12() != nil) {
 				t.Errorf("%s, %s: the exporter says %v", name, how, err)
 			}
 			for _, key := range keys {
-				if key != nil && how != "complete" && key.Remaining() > 0 {
+				if how != "complete" && key.Remaining() > 0 {
 					t.Errorf("%s, %s: a key is left", name, how)
 				}
 			}

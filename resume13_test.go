@@ -476,7 +476,7 @@ func TestNoCache(t *testing.T) {
 		}
 		r.sendTicket()
 		r.wantState(StateConnected)
-		if r.m.conn.tickets != nil || slices.Contains(r.events, EventSessionTicket) {
+		if r.m.conn.tickets() != nil || slices.Contains(r.events, EventSessionTicket) {
 			t.Errorf("%s: keeps a ticket", name)
 		}
 	}
@@ -491,12 +491,12 @@ func TestTicketSecretWiped(t *testing.T) {
 		"truncation":   func(r *rig) { r.m.EOF(); r.step(nil) },
 	} {
 		for _, r := range []*rig{newFullClient(t), newFullServer(t)} {
-			secret := r.m.conn.tickets
+			secret := r.m.conn.tickets()
 			if secret == nil || bytes.Count(secret.secret.Bytes(), []byte{0}) == 32 {
 				t.Fatalf("%s: no secret", name)
 			}
 			end(r)
-			if r.m.conn.tickets != nil || bytes.Count(secret.secret.Bytes(), []byte{0}) != 32 {
+			if r.m.conn.tickets() != nil || bytes.Count(secret.secret.Bytes(), []byte{0}) != 32 {
 				t.Errorf("%s: the secret stays", name)
 			}
 		}
@@ -562,7 +562,7 @@ func TestServerResumes(t *testing.T) {
 					if ee := next.encryptedExtensions(); ee.Has(wire.ExtServerName) {
 						t.Error("server_name in a resumption")
 					}
-					if ee := first.encryptedExtensions(); ee.Has(wire.ExtServerName) == first.m.conn.DidResume {
+					if ee := first.encryptedExtensions(); ee.Has(wire.ExtServerName) == first.m.conn.resumed {
 						t.Error("server_name is not answered in a full handshake")
 					}
 					if len(next.p.Tickets) != 1 {

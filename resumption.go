@@ -23,7 +23,7 @@ type resumed struct {
 // belongs to one ticket. authenticated is when its peer was authenticated in a full
 // handshake.
 func (m *Machine) newSession(server bool, now, authenticated time.Time) *Session {
-	cs := &m.conn.ConnectionState
+	cs := m.conn.state()
 	s := &Session{
 		Version:         cs.Version,
 		CipherSuite:     cs.CipherSuite,
@@ -147,12 +147,11 @@ func chainHolds(chain []*x509.Certificate, roots *x509.CertPool, now time.Time) 
 // resume tells in ConnectionState that a session was resumed, and what it knows about
 // the peer.
 func (m *Machine) resume(r *resumed) {
-	m.conn.DidResume = true
-	m.conn.PeerCertificates = r.certificates
-	m.conn.VerifiedChains = r.chains
-	m.conn.OCSPResponse = r.OCSPResponse
-	m.conn.SignedCertificateTimestamps = r.SCTs
-	m.conn.ticketData = r.AppData
+	m.conn.resumed = true
+	m.conn.setPeer(peer{r.certificates, r.chains, r.OCSPResponse, r.SCTs})
+	if len(r.AppData) > 0 {
+		m.conn.extra().ticketData = r.AppData
+	}
 }
 
 // takeSession takes a session that a client may resume out of its cache, or nil. Whether
@@ -244,7 +243,7 @@ func (m *Machine) sealTicket(s *Session, now time.Time) (ticket []byte, err erro
 // storeSession puts a session into the store, which owns it then.
 func (m *Machine) storeSession(id, b []byte, now, expires time.Time) error {
 	return call(ReasonCallbackFailed, func() error {
-		m.cfg.SessionStore.Put(storedID(m.conn.Version, id), b, now, expires)
+		m.cfg.SessionStore.Put(storedID(m.conn.version, id), b, now, expires)
 		return nil
 	})
 }
@@ -264,7 +263,7 @@ func (r *configRandom) Read(b []byte) (int, error) {
 
 // newOpenTicketTask finds the session that a ticket, or a session id, stands for.
 func newOpenTicketTask(m *Machine, ticket []byte) *Task {
-	cfg, keys, version := m.cfg, m.d.ticketKeys, m.conn.Version
+	cfg, keys, version := m.cfg, m.d.ticketKeys, m.conn.version
 	return &Task{kind: TaskOpenTicket, content: slices.Clone(ticket), run: func(t *Task) error {
 		return call(ReasonCallbackFailed, func() (err error) {
 			t.session, err = cfg.openTicket(t.content, keys, version)
@@ -304,9 +303,9 @@ func (m *Machine) openedSession() (*resumed, error) {
 		s.Wipe()
 		return nil, err
 	}
-	if s.Version != m.conn.Version {
+	if s.Version != m.conn.version {
 		s.Wipe()
 		return nil, nil
 	}
-	return m.usable(s, true, m.conn.ServerName, now), nil
+	return m.usable(s, true, m.conn.serverName(), now), nil
 }

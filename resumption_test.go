@@ -56,7 +56,8 @@ func machineOf(t *testing.T, server bool, cfg *Config) *Machine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.conn.Version, m.conn.CipherSuite, m.conn.ServerName = tls.VersionTLS13, tls.TLS_AES_128_GCM_SHA256, "localhost"
+	m.conn.version, m.conn.cipherSuite = tls.VersionTLS13, tls.TLS_AES_128_GCM_SHA256
+	m.conn.setNames("", "localhost")
 	return m
 }
 
@@ -255,7 +256,7 @@ func TestTakeSession(t *testing.T) {
 				test.config(cfg)
 			}
 			m := machineOf(t, false, cfg)
-			m.conn.PeerCertificates, m.conn.VerifiedChains = chains[0][:1], chains
+			m.conn.setPeer(peer{certificates: chains[0][:1], chains: chains})
 			s := sessionOf(m, false)
 			if test.session != nil {
 				test.session(s)

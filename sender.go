@@ -13,25 +13,17 @@ import (
 // goes into it is sealed under. Both halves of the machine get here, the
 // receiving one only to queue, so every exported way in takes the lock.
 type sender struct {
-	mu  sync.Locker // nil until a driver installs one
-	out Outbound
+	key   record.Protection // without a key while records are sent in the clear
+	out   *Outbound         // nil while nothing is queued
+	more  *senderExtra      // nil while there is nothing
+	env   *environment
+	suite *cipherSuite // of the application phase
+	kept  vault        // of TLS 1.3, from the application phase on
 
-	key    *record.Protection     // nil while records are sent in the clear
-	secret schedule.TrafficSecret // that key was derived from; of the application phase only
-	suite  *cipherSuite
-	limits *Limits
-	trace  func(TraceMessage)
-	early  *earlyWriter // while early data can be written
-
-	err   error // what Write returns: not ready, closed, failed
-	found error // a failure found while sending, until a Step makes it the state
-
-	alert   Alert  // the error alert that was queued; 0 for none
-	epoch   uint64 // KeyUpdates sent
-	version uint16 // legacy_record_version of plaintext records
-
-	maxContent int // the longest content of a protected record
-	pad        int // what the plaintext of a record is padded to a multiple of
+	version    uint16 // legacy_record_version of plaintext records
+	maxContent uint16 // the longest content of a protected record
+	alert      Alert  // the error alert that was queued; 0 for none
+	gate       gate
 
 	compatCCS     bool // a change_cipher_spec is owed before the first protected record
 	finished      bool // our Finished was sent
@@ -41,31 +33,134 @@ type sender struct {
 	updateOwed    bool // the peer's request is to be answered before application data
 	updateAwaited bool // we asked for a KeyUpdate that has not come
 
-	// Answers to a CertificateRequest behind the handshake: how many the output
-	// holds, and how far into it the last of them reaches.
-	authAnswers uint8
-	authEnd     int
-
 	tracePanicked  bool
 	traceSuspended bool
 }
 
+// senderExtra is what not every connection has, or not always.
+type senderExtra struct {
+	mu    sync.Locker  // nil unless a driver installs one
+	early *earlyWriter // while early data can be written
+	err   error        // what Write returns behind a closed gate
+	found error        // a failure found while sending, until a Step makes it the state
+	epoch uint64       // KeyUpdates sent
+
+	// Answers to a CertificateRequest behind the handshake: how far into the output the
+	// last of them reaches, and how many it holds.
+	authEnd     int
+	authAnswers uint8
+}
+
+// gate says whether application data may be written.
+type gate uint8
+
+const (
+	gateNotReady gate = iota
+	gateOpen
+	gateClosed // by senderExtra.err
+)
+
+// extra returns what not every connection has, to put something there. Where there is a lock,
+// there was something from the beginning.
+func (s *sender) extra() *senderExtra {
+	if s.more == nil {
+		s.more = new(senderExtra)
+	}
+	return s.more
+}
+
+func (s *sender) locker() sync.Locker {
+	if s.more == nil {
+		return nil
+	}
+	return s.more.mu
+}
+
 func (s *sender) lock() {
-	if s.mu != nil {
-		s.mu.Lock()
+	if mu := s.locker(); mu != nil {
+		mu.Lock()
 	}
 }
 
 func (s *sender) unlock() {
-	if s.mu != nil {
-		s.mu.Unlock()
+	if mu := s.locker(); mu != nil {
+		mu.Unlock()
+	}
+}
+
+// refusal returns why Write takes nothing, nil if it does.
+func (s *sender) refusal() error {
+	switch s.gate {
+	case gateOpen:
+		return nil
+	case gateNotReady:
+		return ErrNotReady
+	}
+	return s.more.err
+}
+
+// shut makes Write return err from now on.
+func (s *sender) shut(err error) {
+	s.gate, s.extra().err = gateClosed, err
+}
+
+func (s *sender) early() *earlyWriter {
+	if s.more == nil {
+		return nil
+	}
+	return s.more.early
+}
+
+func (s *sender) epoch() uint64 {
+	if s.more == nil {
+		return 0
+	}
+	return s.more.epoch
+}
+
+// outbounds has the queues of connections that have nothing queued: most of them, most of the
+// time.
+var outbounds = sync.Pool{New: func() any { return new(Outbound) }}
+
+// pending returns how many bytes are queued.
+func (s *sender) pending() int {
+	if s.out == nil {
+		return 0
+	}
+	return s.out.Len()
+}
+
+// output returns the bytes that are queued.
+func (s *sender) output() []byte {
+	if s.out == nil {
+		return nil
+	}
+	return s.out.Bytes()
+}
+
+// queue returns the queue, to put something there.
+func (s *sender) queue() *Outbound {
+	if s.out == nil {
+		s.out = outbounds.Get().(*Outbound)
+		s.out.Allocator = s.env.allocator
+	}
+	return s.out
+}
+
+// dropOutput drops what is queued.
+func (s *sender) dropOutput() {
+	if s.out != nil {
+		s.out.Release()
+		*s.out = Outbound{}
+		outbounds.Put(s.out)
+		s.out = nil
 	}
 }
 
 // tell calls Config.Trace. It must not panic; if it does, it is not called again
 // and the connection fails with the next step.
 func (s *sender) tell(msg TraceMessage) {
-	if s.trace == nil || s.traceSuspended {
+	if s.env.trace == nil || s.traceSuspended {
 		return
 	}
 	s.traceSuspended = true
@@ -76,19 +171,20 @@ func (s *sender) tell(msg TraceMessage) {
 		}
 		s.traceSuspended = false
 	}()
-	s.trace(msg)
+	s.env.trace(msg)
 }
 
 // appendRecord queues one record under the current key.
 func (s *sender) appendRecord(t record.ContentType, content []byte) {
-	if s.key == nil {
-		buf := s.out.extend(record.HeaderLen + len(content))
-		s.out.commit(record.AppendPlaintext(buf, t, s.version, content))
+	q := s.queue()
+	if !s.key.Keyed() {
+		buf := q.extend(record.HeaderLen + len(content))
+		q.commit(record.AppendPlaintext(buf, t, s.version, content))
 		return
 	}
 	s.queueCompatCCS()
-	buf := s.out.extend(s.sealedSize(len(content)))
-	s.out.commit(s.seal(buf, t, content))
+	buf := q.extend(s.sealedSize(len(content)))
+	q.commit(s.seal(buf, t, content))
 }
 
 // queueCompatCCS queues the change_cipher_spec of middlebox compatibility mode,
@@ -102,8 +198,9 @@ func (s *sender) queueCompatCCS() {
 
 // queueCCS queues a change_cipher_spec.
 func (s *sender) queueCCS() {
-	buf := s.out.extend(record.HeaderLen + 1)
-	s.out.commit(record.AppendPlaintext(buf, record.TypeChangeCipherSpec, uint16(wire.VersionTLS12), []byte{1}))
+	q := s.queue()
+	buf := q.extend(record.HeaderLen + 1)
+	q.commit(record.AppendPlaintext(buf, record.TypeChangeCipherSpec, uint16(wire.VersionTLS12), []byte{1}))
 }
 
 // appendHandshake queues handshake messages, coalesced into as few records as
@@ -116,8 +213,8 @@ func (s *sender) appendHandshake(messages []byte, then func(*sender)) bool {
 		return false
 	}
 	longest := record.MaxPlaintext
-	if s.key != nil {
-		longest = min(longest, s.maxContent)
+	if s.key.Keyed() {
+		longest = min(longest, int(s.maxContent))
 	}
 	for piece := range slices.Chunk(messages, longest) {
 		s.appendRecord(record.TypeHandshake, piece)
@@ -157,10 +254,12 @@ func (s *sender) appendAuthentication(messages [][]byte, transcript []byte) (que
 	if err := s.makeRoom(append(messages, finished)); err != nil {
 		return false, err
 	}
-	finished = (&wire.Finished{VerifyData: s.secret.Finished(nil, transcript)}).Append(nil)
+	base := s.secret(sendingSecret)
+	defer base.Wipe()
+	finished = (&wire.Finished{VerifyData: base.Finished(nil, transcript)}).Append(nil)
 	s.sealTogether(append(messages, finished))
-	s.authAnswers++
-	s.authEnd = s.out.Len()
+	s.extra().authAnswers++
+	s.more.authEnd = s.pending()
 	return true, nil
 }
 
@@ -172,7 +271,7 @@ func (s *sender) makeRoom(messages [][]byte) error {
 	for _, msg := range messages {
 		length += len(msg)
 	}
-	need := uint64((length+s.maxContent-1)/s.maxContent) + reserved
+	need := uint64((length+int(s.maxContent)-1)/int(s.maxContent)) + reserved
 	if s.key.Remaining() >= need {
 		return nil
 	}
@@ -197,7 +296,7 @@ func (s *sender) sealTogether(messages [][]byte) {
 	for _, msg := range messages {
 		s.tell(TraceMessage{Sent: true, Body: msg})
 	}
-	for piece := range slices.Chunk(slices.Concat(messages...), s.maxContent) {
+	for piece := range slices.Chunk(slices.Concat(messages...), int(s.maxContent)) {
 		s.appendRecord(record.TypeHandshake, piece)
 	}
 }
@@ -206,7 +305,7 @@ func (s *sender) sealTogether(messages [][]byte) {
 func (s *sender) writable() error {
 	s.lock()
 	defer s.unlock()
-	return s.err
+	return s.refusal()
 }
 
 // unreadAnswers returns how many answers to a CertificateRequest behind the handshake
@@ -214,36 +313,38 @@ func (s *sender) writable() error {
 func (s *sender) unreadAnswers() uint8 {
 	s.lock()
 	defer s.unlock()
-	return s.authAnswers
+	if s.more == nil {
+		return 0
+	}
+	return s.more.authAnswers
 }
 
 // replaceKey changes the key that what follows is sealed under.
-func (s *sender) replaceKey(key *record.Protection) {
-	if s.key != nil {
-		s.key.Wipe()
-	}
+func (s *sender) replaceKey(key record.Protection) {
+	s.key.Wipe()
 	s.key = key
 }
 
 // replaceTrafficKey is replaceKey for keys of the application phase, whose use
 // the application may limit.
-func (s *sender) replaceTrafficKey(key *record.Protection) {
-	if s.limits.KeyRecords != 0 {
-		key.SetLimit(s.limits.KeyRecords)
+func (s *sender) replaceTrafficKey(key record.Protection) {
+	if s.env.limits.KeyRecords != 0 {
+		key.SetLimit(s.env.limits.KeyRecords)
 	}
 	s.replaceKey(key)
 }
 
 // start lets application data be written, sealed under secret.
-func (s *sender) start(suite *cipherSuite, secret *schedule.TrafficSecret, key *record.Protection) {
-	s.suite, s.secret = suite, *secret
+func (s *sender) start(suite *cipherSuite, secret *schedule.TrafficSecret, key record.Protection) {
+	s.suite = suite
+	s.keep(sendingSecret, &secret.Secret)
 	s.replaceTrafficKey(key)
 	s.finished = true
-	s.err = nil
+	s.gate = gateOpen
 }
 
 // changeCipherSpec queues the change_cipher_spec of TLS 1.2, and changes the key.
-func (s *sender) changeCipherSpec(key *record.Protection) {
+func (s *sender) changeCipherSpec(key record.Protection) {
 	s.queueCCS()
 	s.replaceKey(key)
 }
@@ -252,11 +353,11 @@ func (s *sender) changeCipherSpec(key *record.Protection) {
 // Finished was sealed under.
 func (s *sender) start12(suite *cipherSuite) {
 	s.suite = suite
-	if s.limits.KeyRecords != 0 {
-		s.key.SetLimit(s.limits.KeyRecords)
+	if s.env.limits.KeyRecords != 0 {
+		s.key.SetLimit(s.env.limits.KeyRecords)
 	}
 	s.finished = true
-	s.err = nil
+	s.gate = gateOpen
 }
 
 // reserved is how many records of a key are kept back from application data: the
@@ -272,10 +373,12 @@ func (s *sender) updateDue() bool {
 // sealKeyUpdate appends a KeyUpdate to b, sealed under the old key, and changes
 // to the next one. RFC 8446, Section 4.6.3.
 func (s *sender) sealKeyUpdate(b []byte, request bool) ([]byte, error) {
-	if s.suite.tls12() || s.epoch >= maxEpoch {
+	if s.suite.tls12() || s.epoch() >= maxEpoch {
 		return b, failure(ReasonKeysExhausted, nil)
 	}
-	next := s.secret.Next()
+	secret := s.secret(sendingSecret)
+	defer secret.Wipe()
+	next := secret.Next()
 	defer next.Wipe()
 	key, err := s.suite.protection(&next)
 	if err != nil {
@@ -293,10 +396,9 @@ func (s *sender) sealKeyUpdate(b []byte, request bool) ([]byte, error) {
 	body := msg.Append(scratch[:0])
 	s.tell(TraceMessage{Sent: true, Body: body})
 	b = s.seal(b, record.TypeHandshake, body)
-	s.secret.Wipe()
-	s.secret = next
+	copy(s.kept.at(sendingSecret), next.Bytes())
 	s.replaceTrafficKey(key)
-	s.epoch++
+	s.extra().epoch++
 	// One that asks for another is no answer.
 	s.updateOwed = s.updateOwed && msg.Request == 1
 	return b, nil
@@ -304,16 +406,17 @@ func (s *sender) sealKeyUpdate(b []byte, request bool) ([]byte, error) {
 
 // keyUpdate queues a KeyUpdate.
 func (s *sender) keyUpdate(request bool) error {
-	buf, err := s.sealKeyUpdate(s.out.extend(s.keyUpdateSize()), request)
-	s.out.commit(buf)
+	q := s.queue()
+	buf, err := s.sealKeyUpdate(q.extend(s.keyUpdateSize()), request)
+	q.commit(buf)
 	return err
 }
 
 // requestKeyUpdate does what the application asks for. To change a key that was
 // not used would protect nothing, and could be repeated without end.
 func (s *sender) requestKeyUpdate(request bool) error {
-	if s.err != nil {
-		return s.err
+	if err := s.refusal(); err != nil {
+		return err
 	}
 	if s.suite.tls12() {
 		return ErrVersion
@@ -342,7 +445,7 @@ func (s *sender) answerKeyUpdate() (queued bool, err error) {
 	switch {
 	case s.closed || s.failed:
 		return false, nil // nothing may follow our close_notify
-	case s.epoch >= maxEpoch:
+	case s.epoch() >= maxEpoch:
 		// "it MUST NOT send its own KeyUpdate if that would cause it to exceed
 		// these limits and SHOULD instead ignore the "update_requested" flag."
 		// RFC 9846, Section 4.7.3.
@@ -366,11 +469,11 @@ func (s *sender) keyUpdated() (awaited bool) {
 
 // write seals application data into the output, as far as its bound allows.
 func (s *sender) write(p source) (n int, err error) {
-	if s.err != nil {
-		return 0, s.err
+	if s.gate != gateOpen {
+		return 0, s.refusal()
 	}
 	for left := p.len(); left > 0; {
-		room := s.limits.Output - s.out.Len()
+		room := s.env.limits.Output - s.pending()
 		take := s.fit(left, room)
 		if take <= 0 {
 			break
@@ -383,9 +486,9 @@ func (s *sender) write(p source) (n int, err error) {
 		}
 		if n == 0 {
 			// Memory for all that will be taken, at once.
-			s.out.extend(min(room, s.sealedLen(left)))
+			s.queue().extend(min(room, s.sealedLen(left)))
 		}
-		buf := s.out.extend(s.sealedSize(take))
+		buf := s.queue().extend(s.sealedSize(take))
 		s.out.commit(s.sealData(buf, &p, take))
 		n += take
 		left -= take
@@ -396,12 +499,12 @@ func (s *sender) write(p source) (n int, err error) {
 // appendSealed moves pending output to dst, then seals p behind it, as far as
 // the capacity of dst allows.
 func (s *sender) appendSealed(dst []byte, p source) (_ []byte, n int, err error) {
-	if s.err != nil {
-		return dst, 0, s.err
+	if s.gate != gateOpen {
+		return dst, 0, s.refusal()
 	}
 	start := len(dst)
 	dst = s.appendOutput(dst)
-	if s.out.Len() > 0 {
+	if s.out != nil {
 		return dst, 0, nil
 	}
 	for left := p.len(); left > 0; {
@@ -475,9 +578,9 @@ func (s *sender) sealData(b []byte, p *source, n int) []byte {
 // sealInPlace seals application data where it is, in a record of its own.
 func (s *sender) sealInPlace(buf []byte, n int) ([]byte, error) {
 	switch {
-	case s.err != nil:
-		return nil, s.err
-	case n <= 0 || n > s.maxContent || RecordHeadroom > len(buf)-n ||
+	case s.gate != gateOpen:
+		return nil, s.refusal()
+	case n <= 0 || n > int(s.maxContent) || RecordHeadroom > len(buf)-n ||
 		RecordHeadroom-s.key.Headroom()+s.sealedSize(n) > cap(buf):
 		return nil, ErrNoRoom
 	case s.updateDue():
@@ -485,7 +588,7 @@ func (s *sender) sealInPlace(buf []byte, n int) ([]byte, error) {
 			return nil, s.find(err)
 		}
 	}
-	if s.out.Len() > 0 {
+	if s.out != nil {
 		return nil, ErrOutputPending
 	}
 	s.answered = false
@@ -494,7 +597,7 @@ func (s *sender) sealInPlace(buf []byte, n int) ([]byte, error) {
 
 // appendOutput moves pending output to dst, as far as its capacity allows.
 func (s *sender) appendOutput(dst []byte) []byte {
-	n := min(s.out.Len(), cap(dst)-len(dst))
+	n := min(s.pending(), cap(dst)-len(dst))
 	if n == 0 {
 		return dst
 	}
@@ -505,9 +608,16 @@ func (s *sender) appendOutput(dst []byte) []byte {
 
 // discard drops the oldest n bytes of the output, which were sent.
 func (s *sender) discard(n int) {
-	s.out.Discard(n)
-	if s.authEnd -= max(0, n); s.authEnd <= 0 || s.out.Len() == 0 {
-		s.authEnd, s.authAnswers = 0, 0
+	if s.out == nil {
+		return
+	}
+	if s.out.Discard(n); s.out.Len() == 0 {
+		s.dropOutput()
+	}
+	if x := s.more; x != nil {
+		if x.authEnd -= max(0, n); x.authEnd <= 0 || s.out == nil {
+			x.authEnd, x.authAnswers = 0, 0
+		}
 	}
 }
 
@@ -517,11 +627,11 @@ func (s *sender) sealedLen(n int) int {
 	if n <= 0 {
 		return 0
 	}
-	whole, rest := n/s.maxContent, n%s.maxContent
-	if s.key == nil || s.suite == nil { // it cannot be written now, or not yet
+	whole, rest := n/int(s.maxContent), n%int(s.maxContent)
+	if !s.key.Keyed() || s.suite == nil { // it cannot be written now, or not yet
 		return n + (whole+1)*record.MaxOverhead
 	}
-	size, records := whole*s.sealedSize(s.maxContent), uint64(whole)
+	size, records := whole*s.sealedSize(int(s.maxContent)), uint64(whole)
 	if rest > 0 {
 		size += s.sealedSize(rest)
 		records++
@@ -529,7 +639,7 @@ func (s *sender) sealedLen(n int) int {
 	if s.suite.tls12() { // which has no KeyUpdate
 		return size
 	}
-	left, perKey := s.key.Remaining(), s.suite.perKey(s.limits)
+	left, perKey := s.key.Remaining(), s.suite.perKey(&s.env.limits)
 	left -= min(reserved, left)
 	if s.updateOwed || left == 0 {
 		size += s.keyUpdateSize()
@@ -553,7 +663,7 @@ func (c *cipherSuite) perKey(limits *Limits) uint64 {
 // find notes a failure that was found while sending: the alert is queued at
 // once, and the next Step makes it the state.
 func (s *sender) find(err error) error {
-	s.found = inState(err, StateConnected)
+	s.extra().found = inState(err, StateConnected)
 	s.abort(err)
 	return err
 }
@@ -561,8 +671,8 @@ func (s *sender) find(err error) error {
 // failure returns what was found while sending that ends the connection.
 func (s *sender) failure() error {
 	switch {
-	case s.found != nil:
-		return s.found
+	case s.more != nil && s.more.found != nil:
+		return s.more.found
 	case s.closed && !s.finished:
 		// Nothing that the handshake still needs can be sent.
 		return failure(ReasonCanceled, nil)
@@ -580,7 +690,7 @@ func (s *sender) abort(err error) (queued bool) {
 		return false
 	}
 	s.failed = true
-	s.err = err
+	s.shut(err)
 	alert, queued := AlertOf(err)
 	queued = queued && !s.closed
 	if queued {
@@ -588,7 +698,7 @@ func (s *sender) abort(err error) (queued bool) {
 		s.queueAlert(alert)
 	}
 	s.wipe()
-	s.trace = nil
+	s.traceSuspended = true
 	return queued
 }
 
@@ -613,14 +723,23 @@ func (s *sender) closeWrite() {
 	}
 	s.queueAlert(AlertCloseNotify)
 	s.closed = true
-	s.err = ErrWriteClosed
+	s.shut(ErrWriteClosed)
 	s.wipe()
+}
+
+// dismiss ends all sending, and drops the output.
+func (s *sender) dismiss(why error) {
+	s.wipe()
+	s.traceSuspended = true
+	s.dropOutput()
+	s.failed = true
+	s.shut(why)
 }
 
 // wipe clears the keys: nothing will be sealed any more.
 func (s *sender) wipe() {
-	s.replaceKey(nil)
-	s.secret.Wipe()
+	s.key.Wipe()
+	s.forget(sendingSecret)
 	s.dropEarly()
 }
 

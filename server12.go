@@ -78,7 +78,7 @@ func serverHello12(m *Machine) (State, error) {
 
 // chooseCertificate12 begins a full handshake.
 func (m *Machine) chooseCertificate12() (State, error) {
-	m.conn.CurveID = m.server.group
+	m.conn.curve = m.server.group
 	return m.await(StateChooseCertificate, m.newCertificateTask())
 }
 
@@ -146,7 +146,7 @@ func serverCertificateChosen12(m *Machine, _ []byte) (State, error) {
 	if err != nil {
 		return 0, err
 	}
-	m.conn.CipherSuite = uint16(suite.id)
+	m.conn.cipherSuite = uint16(suite.id)
 	s.tls12.keepMessages = m.cfg.ClientAuth != tls.NoClientCert
 	s.startTranscript(suite, m.hello.message)
 	return m.await(StateMakeKeyShare, newSharesTask(m.cfg, []tls.CurveID{s.group}))
@@ -243,7 +243,7 @@ func (m *Machine) helloExtensions12(with *attachments) []wire.Extension {
 		// "server_name" in the (extended) server hello." But "When resuming a
 		// session, the server MUST NOT include a server_name extension in the server
 		// hello." RFC 6066, Section 3.
-		{wire.ExtServerName, m.conn.ServerName != "" && s.resumed == nil},
+		{wire.ExtServerName, m.conn.serverName() != "" && s.resumed == nil},
 		// "If the secure_renegotiation flag is set to TRUE, the server MUST
 		// include an empty "renegotiation_info" extension in the ServerHello
 		// message."
@@ -307,7 +307,7 @@ func serverClientCertificate12(m *Machine, msg []byte) (State, error) {
 	}
 	raw := cloneAll(cert.Certificates) // x509 keeps what it parses
 	chain, err := m.d.parseChain(tls.VersionTLS12, raw)
-	m.conn.PeerCertificates = chain
+	m.conn.learn().certificates = chain
 	if err != nil {
 		return 0, err
 	}
@@ -346,7 +346,7 @@ func serverKeyAgreed12(m *Machine, _ []byte) (State, error) {
 		return 0, err
 	}
 	s.key = nil
-	if m.conn.PeerCertificates != nil {
+	if m.conn.peer != nil && m.conn.peer.certificates != nil {
 		return StateWaitClientCertificateVerify, nil
 	}
 	return StateWaitClientChangeCipherSpec, nil
@@ -362,7 +362,7 @@ func serverKeyAgreed12(m *Machine, _ []byte) (State, error) {
 //
 // https://www.rfc-editor.org/rfc/rfc5246#section-7.4.8
 func serverCertificateVerify12(m *Machine, msg []byte) (State, error) {
-	leaf, messages := m.conn.PeerCertificates[0], m.server.tls12.takeMessages()
+	leaf, messages := m.conn.peer.certificates[0], m.server.tls12.takeMessages()
 	if err := m.checkCertificateVerify(msg, leaf, messages); err != nil {
 		return 0, err
 	}

@@ -96,8 +96,8 @@ func serverHello13(m *Machine) (State, error) {
 	m.out.owe(len(s.sessionID) > 0)
 	m.in.skipEarly = hello.Has(wire.ExtEarlyData)
 	s.postAuth = hello.Has(wire.ExtPostHandshakeAuth)
-	m.conn.CipherSuite = uint16(s.suite.id)
-	m.conn.CurveID = s.group
+	m.conn.cipherSuite = uint16(s.suite.id)
+	m.conn.curve = s.group
 	if share == nil {
 		m.sendHelloRetryRequest()
 		return StateWaitClientHelloRetry, nil
@@ -259,7 +259,7 @@ func (m *Machine) agreeKey() (State, error) {
 // sendHelloRetryRequest asks for a share of the chosen group.
 func (m *Machine) sendHelloRetryRequest() {
 	s := m.server
-	m.conn.HelloRetryRequest = true
+	m.conn.retried = true
 	s.transcript.HelloRetry()
 	m.emit(&wire.ServerHello{
 		LegacyVersion:    wire.VersionTLS12,
@@ -467,7 +467,7 @@ func (m *Machine) encryptedExtensions() *wire.EncryptedExtensions {
 		// "server_name" in the (extended) server hello." And: "When resuming a
 		// session, the server MUST NOT include a server_name extension in the
 		// server hello." RFC 6066, Section 3.
-		{wire.ExtServerName, m.conn.ServerName != "" && s.resumed == nil},
+		{wire.ExtServerName, m.conn.serverName() != "" && s.resumed == nil},
 		{wire.ExtALPN, s.protocol != nil},
 		{wire.ExtRecordSizeLimit, s.recordSizeLimit != 0},
 		{wire.ExtTicketRequest, tellsTickets},
@@ -520,7 +520,7 @@ func (m *Machine) endServerFlight() (State, error) {
 // serverClientCertificate takes the client's certificate chain, if it shows one.
 func serverClientCertificate(m *Machine, msg []byte) (State, error) {
 	chain, raw, err := m.clientChain(msg, nil)
-	m.conn.PeerCertificates = chain
+	m.conn.learn().certificates = chain
 	if err != nil {
 		return 0, err
 	}
@@ -539,7 +539,7 @@ func serverChainVerified(m *Machine, _ []byte) (State, error) {
 // serverCertificateVerify checks that the client has the certificate's key.
 func serverCertificateVerify(m *Machine, msg []byte) (State, error) {
 	s := m.server
-	leaf := m.conn.PeerCertificates[0]
+	leaf := m.conn.peer.certificates[0]
 	if err := m.checkCertificateVerify(msg, leaf, signedContent(clientSignatureContext, s.hash())); err != nil {
 		return 0, err
 	}

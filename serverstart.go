@@ -42,6 +42,7 @@ type serverHandshake struct {
 	tickets       int                    // how many it gets
 	earlySecret   schedule.TrafficSecret // of early data that is accepted
 	earlyReceived uint64                 // how many bytes of it came
+	earlySkipped  int                    // how many bytes of early data were passed over
 }
 
 // wipe clears the secrets.
@@ -104,12 +105,11 @@ func (m *Machine) takeOffers(hello *wire.ClientHello) error {
 	if err := s.chooseProtocol(m.d, hello); err != nil {
 		return err
 	}
-	m.conn.ServerName = string(hello.ServerName)
-	m.conn.NegotiatedProtocol = string(s.protocol)
-	m.conn.NegotiatedProtocolIsMutual = true
+	m.conn.names, m.conn.protocolLen = m.d.names.share(s.protocol, hello.ServerName), uint8(len(s.protocol))
+	m.conn.mutual = true
 	asked := hello.Has(wire.ExtRecordSizeLimit)
 	if asked {
-		s.recordSizeLimit = m.cfg.ownRecordSizeLimit(m.conn.Version)
+		s.recordSizeLimit = m.cfg.ownRecordSizeLimit(m.conn.version)
 	}
 	return m.agreeRecordSize(asked, hello.RecordSizeLimit)
 }
@@ -139,7 +139,7 @@ func (s *serverHandshake) chooseProtocol(d *derived, hello *wire.ClientHello) er
 // newCertificateTask asks the application for a certificate.
 func (m *Machine) newCertificateTask() *Task {
 	cfg := m.cfg
-	ask := cfg.GetCertificate != nil && (len(m.d.certs) == 0 || m.conn.ServerName != "")
+	ask := cfg.GetCertificate != nil && (len(m.d.certs) == 0 || m.conn.serverName() != "")
 	if !ask && !m.lifted(TaskChooseCertificate) {
 		return &Task{kind: TaskChooseCertificate, run: func(*Task) error { return nil }} // nobody asks what it is about
 	}

@@ -67,12 +67,16 @@ func (m *Machine) Snapshot(key *[SnapshotKeyLen]byte, leftover []byte) ([]byte, 
 func (m *Machine) appendSnapshot(leftover []byte) ([]byte, error) {
 	m.out.lock()
 	defer m.out.unlock()
-	output := m.out.out.Bytes()
+	output := m.out.output()
 	// One allocation at most for what is secret, so that no copy of it is left behind.
-	b := m.appendState(make([]byte, 0, 1024+len(m.conn.ticketData)+len(m.in.rest)))
-	b = append24(b, m.in.rest)
-	b = append(b, m.out.authAnswers)
-	b = binary.BigEndian.AppendUint32(b, uint32(m.out.authEnd))
+	b := m.appendState(make([]byte, 0, 1024+len(m.conn.ticketData())+len(m.in.rest())))
+	b = append24(b, m.in.rest())
+	var x senderExtra
+	if m.out.more != nil {
+		x = *m.out.more
+	}
+	b = append(b, x.authAnswers)
+	b = binary.BigEndian.AppendUint32(b, uint32(x.authEnd))
 	for _, p := range [][]byte{output, leftover} {
 		b = binary.BigEndian.AppendUint32(b, uint32(len(p)))
 		b = append(b, p...)
@@ -130,7 +134,7 @@ func Restore(cfg *Config, key *[SnapshotKeyLen]byte, snapshot []byte) (m *Machin
 
 // restoreSnapshot reads what appendSnapshot has written.
 func restoreSnapshot(cfg *Config, d *derived, plain []byte) (*Machine, []byte, error) {
-	m := newMachine(rulesClientHello, StateConnected, &d.limits)
+	m := newMachine(rulesClientHello, StateConnected, &d.environment)
 	m.configure(cfg, d)
 	leftover, err := m.restore(plain)
 	if err != nil {
@@ -147,19 +151,26 @@ func (m *Machine) restore(plain []byte) (leftover []byte, err error) {
 	}
 	in := cryptobyte.String(rest)
 	var message, output []byte
+	var authAnswers uint8
 	var authEnd uint32
-	if !read24(&in, &message) || !in.ReadUint8(&m.out.authAnswers) || !in.ReadUint32(&authEnd) ||
+	if !read24(&in, &message) || !in.ReadUint8(&authAnswers) || !in.ReadUint32(&authEnd) ||
 		!read32(&in, &output) || !read32(&in, &leftover) || int(authEnd) > len(output) {
 		return nil, errState
 	}
 	if in, ok := m.conn.restorePeer(in, &m.d.peers); !ok || len(in) > 0 {
 		return nil, errState
 	}
-	m.conn.ticketData = append([]byte(nil), m.conn.ticketData...)
-	m.in.rest = message
-	m.in.save() // in memory of its own
-	m.out.out.commit(append(m.out.out.extend(len(output)), output...))
-	m.out.authEnd = int(authEnd)
+	if len(message) > 0 {
+		m.in.join(m.env().allocator, message)
+		m.in.save(m.env().allocator) // in memory of its own
+	}
+	if len(output) > 0 {
+		m.out.queue().Append(output)
+	}
+	if authAnswers > 0 || authEnd > 0 {
+		x := m.out.extra()
+		x.authAnswers, x.authEnd = authAnswers, int(authEnd)
+	}
 	return append([]byte(nil), leftover...), nil
 }
 
@@ -176,10 +187,7 @@ func read32(in *cryptobyte.String, out *[]byte) bool {
 // moveAway ends a machine whose connection goes on elsewhere.
 func (m *Machine) moveAway() {
 	m.out.lock()
-	m.out.wipe()
-	m.out.trace = nil
-	m.out.out.Release()
-	m.out.failed, m.out.err = true, ErrMoved
+	m.out.dismiss(ErrMoved)
 	m.out.unlock()
 	m.endReceiving()
 	m.wipeExporters()

@@ -15,7 +15,6 @@ import (
 	"golang.org/x/crypto/chacha20poly1305"
 
 	"tlscore.example/tlscore/internal/record"
-	"tlscore.example/tlscore/internal/schedule"
 	"tlscore.example/tlscore/internal/tlstest"
 )
 
@@ -62,24 +61,26 @@ var establishedSetups = func() (list []struct {
 
 // halves are what is carried of a machine, without the keys, which hold scratch memory.
 func halves(m *Machine) (in receiver, out sender, conn negotiated, keys string) {
-	in, out, conn = *m.in, *m.out, *m.conn
-	for _, k := range []*record.Protection{in.key, out.key} {
-		if k == nil {
+	in, out, conn = m.in, m.out, m.conn
+	for _, k := range []*record.Protection{&in.key, &out.key} {
+		if !k.Keyed() {
 			keys += " none"
 			continue
 		}
 		keys += fmt.Sprint(" ", k.Seq(), " ", k.Limit(), " ", k.Remaining())
 	}
-	in.key, out.key = nil, nil
-	in.limits, out.limits = nil, nil // of another derived config
-	in.buf, in.data, in.refused = nil, nil, nil
-	out.out = Outbound{}
+	in.key, out.key = record.Protection{}, record.Protection{}
+	out.env = nil // of another derived config
+	in.partial, in.data, out.out = nil, nil, nil
 	in.opened, in.changeCipherSpecs = false, 0 // nothing asks for them behind the handshake
-	if bytes.Count(in.secret.Bytes(), []byte{0}) == len(in.secret.Bytes()) {
-		in.secret = schedule.TrafficSecret{} // it was wiped
+	if out.more != nil && *out.more == (senderExtra{}) {
+		out.more = nil
 	}
-	if bytes.Count(out.secret.Bytes(), []byte{0}) == len(out.secret.Bytes()) {
-		out.secret = schedule.TrafficSecret{}
+	if conn.more != nil {
+		more := *conn.more
+		if conn.more = &more; reflect.DeepEqual(more, negotiatedExtra{}) {
+			conn.more = nil
+		}
 	}
 	return in, out, conn, keys
 }
@@ -89,30 +90,25 @@ func sameState(t *testing.T, got, want *Machine) {
 	t.Helper()
 	in1, out1, conn1, keys1 := halves(got)
 	in2, out2, conn2, keys2 := halves(want)
-	if in1.post != nil && in2.post != nil {
-		if !bytes.Equal(in1.post.handshake.Sum(nil), in2.post.handshake.Sum(nil)) {
+	if p1, p2 := conn1.post(), conn2.post(); p1 != nil && p2 != nil {
+		if !bytes.Equal(p1.handshake.Sum(nil), p2.handshake.Sum(nil)) {
 			t.Error("the transcript differs")
 		}
-		in1.post, in2.post = nil, nil
+		conn1.more.post, conn2.more.post = nil, nil
 	}
-	if conn1.tickets != nil && conn2.tickets != nil {
-		if !conn1.tickets.authenticated.Equal(conn2.tickets.authenticated) {
+	if t1, t2 := conn1.tickets(), conn2.tickets(); t1 != nil && t2 != nil {
+		if !t1.authenticated.Equal(t2.authenticated) {
 			t.Error("the time of the authentication differs")
 		}
-		conn1.tickets.authenticated = conn2.tickets.authenticated
-	}
-	if len(in1.rest) == 0 {
-		in1.rest = nil
-	}
-	if len(in2.rest) == 0 {
-		in2.rest = nil
+		t1.authenticated = t2.authenticated
 	}
 	for _, x := range []struct {
 		name      string
 		got, want any
 	}{
 		{"receiver", in1, in2}, {"sender", out1, out2}, {"negotiated", conn1, conn2}, {"keys", keys1, keys2},
-		{"output", string(got.out.out.Bytes()), string(want.out.out.Bytes())},
+		{"output", string(got.out.output()), string(want.out.output())},
+		{"partial message", string(got.in.rest()), string(want.in.rest())},
 		{"state", got.state, want.state}, {"rules", got.rules, want.rules},
 		{"truncated", got.truncated, want.truncated}, {"sent", got.sent, want.sent},
 	} {
@@ -236,7 +232,7 @@ func checkMoved(t *testing.T, m *Machine) {
 	}
 	m.CloseWrite()
 	m.EOF()
-	if len(dst) > 0 || len(m.Output()) > 0 || m.in.key != nil || m.out.key != nil || m.conn.exporter != nil || m.conn.tickets != nil {
+	if len(dst) > 0 || len(m.Output()) > 0 || m.in.key.Keyed() || m.out.key.Keyed() || m.conn.exports || m.conn.exporter12() != nil || m.conn.tickets() != nil {
 		t.Error("a moved machine has something left")
 	}
 }

@@ -49,15 +49,15 @@ func (m *Machine) startTicketing(main *schedule.MainSecret) error {
 		}
 	}
 	t.secret = main.Resumption(h.hash())
-	m.conn.tickets = t
+	m.conn.extra().tickets = t
 	return nil
 }
 
 // endTicketing clears what tickets are made from.
 func (m *Machine) endTicketing() {
-	if m.conn.tickets != nil {
-		m.conn.tickets.secret.Wipe()
-		m.conn.tickets = nil
+	if t := m.conn.tickets(); t != nil {
+		t.secret.Wipe()
+		m.conn.more.tickets = nil
 	}
 }
 
@@ -71,7 +71,7 @@ func (m *Machine) SendTicket() error {
 	if err := m.answerable(); err != nil {
 		return err
 	}
-	if m.state != StateConnected || m.conn.tickets == nil || m.rules != rulesServer13 {
+	if m.state != StateConnected || m.conn.tickets() == nil || m.rules != rulesServer13 {
 		return ErrNoTickets
 	}
 	if err := m.out.writable(); err != nil {
@@ -141,7 +141,7 @@ func (m *Machine) sendTickets(n int) (sent int, err error) {
 
 // newTicket makes a ticket, or nil when there can be none.
 func (m *Machine) newTicket(now time.Time) (*wire.NewSessionTicket, error) {
-	t := m.conn.tickets
+	t := m.conn.tickets()
 	s := m.newSession(true, now, t.authenticated)
 	// "Servers MUST NOT use any value greater than 604800 seconds (7 days)."
 	// https://www.rfc-editor.org/rfc/rfc8446#section-4.6.1
@@ -193,7 +193,7 @@ func (m *Machine) askTicketData(s *Session) error {
 		return nil
 	}
 	return call(ReasonCallbackFailed, func() error {
-		s.AppData = slices.Clone(ask(m.conn.ConnectionState))
+		s.AppData = slices.Clone(ask(m.conn.state()))
 		return nil
 	})
 }
@@ -217,7 +217,7 @@ func clientNewSessionTicket(m *Machine, msg []byte) (State, error) {
 	// "The value of zero indicates that the ticket should be discarded
 	// immediately."
 	// https://www.rfc-editor.org/rfc/rfc8446#section-4.6.1
-	t := m.conn.tickets
+	t := m.conn.tickets()
 	if t == nil || ticket.Lifetime == 0 {
 		return StateConnected, nil
 	}

@@ -95,7 +95,7 @@ func (m *Machine) awaitVerdict(s State, chain []*x509.Certificate, raw [][]byte)
 func (m *Machine) takeVerdict() error {
 	t, err := m.result()
 	if err == nil {
-		m.conn.VerifiedChains = t.verified
+		m.conn.learn().chains = t.verified
 		m.d.peers.remember(t.verified)
 	}
 	return err
@@ -103,7 +103,7 @@ func (m *Machine) takeVerdict() error {
 
 // newVerifyTask judges the certificate chain of the peer.
 func (m *Machine) newVerifyTask(chain []*x509.Certificate, raw [][]byte, now time.Time) *Task {
-	cfg, d, ocsp := m.cfg, m.d, m.conn.OCSPResponse
+	cfg, d, ocsp := m.cfg, m.d, m.conn.learn().ocsp
 	t := &Task{kind: TaskVerifyChain, chain: chain}
 	client := m.client != nil
 	options, verify := cfg.verifyOptions(chain, client)
@@ -228,9 +228,10 @@ func signedWithWeakHash(cert *x509.Certificate) bool {
 
 // keepStaples keeps what the server has said about its certificate.
 func (m *Machine) keepStaples(ocsp []byte, scts [][]byte) {
-	m.conn.OCSPResponse = slices.Clone(ocsp)
+	p := m.conn.learn()
+	p.ocsp = slices.Clone(ocsp)
 	for _, sct := range scts {
-		m.conn.SignedCertificateTimestamps = append(m.conn.SignedCertificateTimestamps, slices.Clone(sct))
+		p.scts = append(p.scts, slices.Clone(sct))
 	}
 }
 
@@ -240,7 +241,7 @@ func (m *Machine) verifyConnection() error {
 	if verify == nil {
 		return nil
 	}
-	return call(ReasonVerificationRejected, func() error { return verify(m.conn.ConnectionState) })
+	return call(ReasonVerificationRejected, func() error { return verify(m.conn.state()) })
 }
 
 // checkSignature checks that the key of the peer's certificate has signed the
@@ -271,5 +272,5 @@ func (m *Machine) checkCertificateVerify(msg []byte, leaf *x509.Certificate, con
 	if err := verify.Parse(msg[wire.HeaderLen:]); err != nil {
 		return malformed(err)
 	}
-	return m.d.checkSignature(m.conn.Version, leaf, verify.Algorithm, content, verify.Signature)
+	return m.d.checkSignature(m.conn.version, leaf, verify.Algorithm, content, verify.Signature)
 }

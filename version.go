@@ -13,7 +13,7 @@ import (
 
 // speak goes on with the rules of a version of TLS, which both sides have agreed on.
 func (m *Machine) speak(version uint16) {
-	m.conn.Version = version
+	m.conn.version = version
 	switch {
 	case m.client != nil && version == tls.VersionTLS12:
 		m.rules = rulesClient12
@@ -27,7 +27,7 @@ func (m *Machine) speak(version uint16) {
 }
 
 // tls12 reports whether TLS 1.2 was agreed on.
-func (m *Machine) tls12() bool { return m.conn.Version == tls.VersionTLS12 }
+func (m *Machine) tls12() bool { return m.conn.version == tls.VersionTLS12 }
 
 // chooseVersion is the server's choice.
 //

@@ -104,7 +104,7 @@ func (p *puppet) key12(server bool) *record.Protection {
 	if err != nil {
 		panic(err)
 	}
-	return protection
+	return &protection
 }
 
 // changeReceiving takes the machine's change_cipher_spec.

@@ -211,7 +211,7 @@ func (s *suite) protection(secret *schedule.TrafficSecret) *record.Protection {
 	if err != nil {
 		panic(err)
 	}
-	return p
+	return &p
 }
 
 // curves are the groups that a puppet can do.

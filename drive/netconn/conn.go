@@ -102,9 +102,11 @@ type Conn struct {
 	complete  atomic.Bool // the handshake succeeded
 	started   atomic.Bool // the handshake was begun
 	shut      atomic.Bool // Close was called
+	ended     atomic.Bool // cause is set
 	readEnded atomic.Bool // the peer has closed its direction
 	flushing  atomic.Bool // a flushLater waits for its turn
 	stalled   atomic.Bool // the last write to the transport failed
+	timed     atomic.Bool // there is a write deadline
 }
 
 // settings are what a Listener or a Dialer gives to its connections.
@@ -352,12 +354,15 @@ func (c *Conn) flush() error {
 		if n == 0 && err == nil {
 			err = io.ErrShortWrite
 		}
-		if err != nil {
+		switch {
+		case err != nil:
 			c.stalled.Store(true)
 			if over := c.over(); over != nil {
 				return over
 			}
 			return err
+		case sealed && n == len(out) && !c.stalled.Load():
+			return nil // what was in the output went first, and a flushLater waits if there is more
 		}
 	}
 }
@@ -453,7 +458,18 @@ func (c *Conn) over() error {
 	if c.shut.Load() {
 		return net.ErrClosed
 	}
+	if !c.ended.Load() { // every call asks, so that is no reason to lock
+		return nil
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.cause
+}
+
+// because notes why the connection is over, if it is not over already. The caller holds mu.
+func (c *Conn) because(cause error) {
+	if c.cause == nil {
+		c.cause = cause
+		c.ended.Store(true)
+	}
 }

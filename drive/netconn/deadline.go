@@ -41,12 +41,16 @@ func (c *Conn) setDeadline(t time.Time, set func(time.Time) error, reading, writ
 	}
 	if writing {
 		c.writeBy = t
+		c.timed.Store(!t.IsZero())
 	}
 	return set(t)
 }
 
 // writeExpired reports whether the write deadline has passed already.
 func (c *Conn) writeExpired() bool {
+	if !c.timed.Load() {
+		return false
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return !c.writeBy.IsZero() && time.Until(c.writeBy) <= 0

@@ -79,9 +79,7 @@ func (c *Conn) endLocked(cause error, last lastWords) <-chan struct{} {
 	if c.flushed != nil {
 		return c.flushed
 	}
-	if c.cause == nil {
-		c.cause = cause
-	}
+	c.because(cause)
 	c.flushed = make(chan struct{})
 	c.giveTurn()
 	if c.idle != nil {

@@ -42,9 +42,7 @@ func (c *Conn) plainHTTP(protocol *tlscore.ProtocolError) error {
 	failure.header.Conn = &replayConn{Conn: c.transport, owner: c, unread: append([]byte(nil), c.in.bytes()...)}
 	c.in.release()
 	c.mu.Lock()
-	if c.cause == nil {
-		c.cause = failure
-	}
+	c.because(failure)
 	c.mu.Unlock()
 	return c.over()
 }

@@ -29,7 +29,18 @@ func (o *outgoing) discard(n int) {
 // flush. Nothing that was sealed before waits. The caller holds send.
 func (c *Conn) sealNext(p []byte) (n int, err error) {
 	p = p[:min(len(p), largestFlight)]
-	b := getBlock(c.machine.SealedLen(len(p)))
+	// Little fits into the smallest block, unless the machine has much to add.
+	size := smallestBlock
+	if len(p) > smallestBlock/2 {
+		size = c.machine.SealedLen(len(p))
+	}
+	if n, err = c.sealInto(getBlock(size), p); n == 0 && err == nil && c.unsent.block == nil {
+		n, err = c.sealInto(getBlock(c.machine.SealedLen(len(p))), p)
+	}
+	return n, err
+}
+
+func (c *Conn) sealInto(b *block, p []byte) (n int, err error) {
 	sealed, n, err := c.machine.AppendSealed(b.mem[:0], p)
 	if c.unsent = (outgoing{b, 0, len(sealed)}); len(sealed) == 0 {
 		c.unsent.discard(0)

@@ -26,79 +26,104 @@ var (
 	ErrSequence = errors.New("record: sequence number exhausted")
 )
 
-// Protection protects one direction under one key, in the form of TLS 1.3 or that of TLS 1.2. It must not be copied,
-// and has one user at a time. RFC 8446, Section 5.2; RFC 5246, Section 6.2.3.3.
+// Protection protects one direction under one key, in the form of TLS 1.3 or that of TLS 1.2. The zero value has no
+// key. It has one user at a time, and is moved, not copied: who has passed it on does not use it any more, since two
+// that seal with the same sequence number give the key away. RFC 8446, Section 5.2; RFC 5246, Section 6.2.3.3.
 type Protection struct {
-	aead     cipher.AEAD
-	seq      uint64
-	limit    uint64
-	iv       [IVLen]byte // in TLS 1.2 with AES-GCM the salt, and zeros behind it
-	nonce    [IVLen]byte // of the record at hand; it lives here because a local one would be allocated per record
-	data     [dataLen12]byte
+	aead  cipher.AEAD // in TLS 1.2 an *aead12
+	seq   uint64
+	limit uint64
+	// nonce is that of the next record. It lives here because a local one would be allocated per record, and there is
+	// no iv besides, since the one becomes the other with the sequence number. Connections are counted in millions.
+	nonce    [IVLen]byte
 	a        AEAD
-	tls12    bool
-	explicit bool // every record carries a part of its nonce
+	form     form
 	maxInner uint16
 }
 
-// dataLen12 is the length of the additional data in TLS 1.2: sequence number, type, version, length.
-const dataLen12 = 8 + HeaderLen
+// form is how records look.
+type form uint8
+
+const (
+	form13         form = iota
+	form12              // of TLS 1.2, with a nonce that both sides know
+	form12Explicit      // of TLS 1.2, where every record carries a part of its nonce
+)
+
+// aead12 is the cipher in TLS 1.2, with the memory of the additional data: sequence number, type, version, length.
+type aead12 struct {
+	cipher.AEAD
+	data [8 + HeaderLen]byte
+}
 
 // New returns the protection of TLS 1.3 by algorithm a under key and iv, which it copies. It fails when their lengths
 // are not the algorithm's, and when the standard library does not allow the algorithm, as in its strict FIPS 140 mode.
 // RFC 8446, Section 5.3.
-func New(a AEAD, key, iv []byte) (*Protection, error) {
+func New(a AEAD, key, iv []byte) (Protection, error) {
 	return newProtection(Protection{a: a}, key, iv, IVLen)
 }
 
 // New12 is New for TLS 1.2, where the iv is a.IV12Len() bytes of the key block. RFC 5288, Section 3; RFC 7905,
 // Section 2.
-func New12(a AEAD, key, iv []byte) (*Protection, error) {
-	return newProtection(Protection{a: a, tls12: true, explicit: a.IV12Len() == saltLenGCM}, key, iv, a.IV12Len())
+func New12(a AEAD, key, iv []byte) (Protection, error) {
+	p := Protection{a: a, form: form12}
+	if a.IV12Len() == saltLenGCM {
+		p.form = form12Explicit
+	}
+	p, err := newProtection(p, key, iv, a.IV12Len())
+	if err == nil {
+		p.aead = &aead12{AEAD: p.aead}
+	}
+	return p, err
 }
 
-func newProtection(p Protection, key, iv []byte, ivLen int) (*Protection, error) {
+func newProtection(p Protection, key, iv []byte, ivLen int) (Protection, error) {
 	if len(key) != p.a.KeyLen() {
-		return nil, errors.New("record: wrong key length for " + p.a.String())
+		return Protection{}, errors.New("record: wrong key length for " + p.a.String())
 	}
 	if len(iv) != ivLen {
-		return nil, errors.New("record: wrong iv length for " + p.a.String())
+		return Protection{}, errors.New("record: wrong iv length for " + p.a.String())
 	}
 	aead, err := newCipher(p.a, key)
 	if err != nil {
-		return nil, err
+		return Protection{}, err
 	}
 	// https://www.rfc-editor.org/rfc/rfc8446#section-5.3
 	// "the first record transmitted under a particular traffic key
 	// MUST use sequence number 0."
 	p.aead, p.seq, p.limit = aead, 0, p.a.Limit()
 	p.SetMaxInner(MaxInner)
-	copy(p.iv[:], iv)
-	return &p, nil
+	copy(p.nonce[:], iv)
+	return p, nil
 }
 
+// Keyed reports whether there is a key, which Wipe ends.
+func (p *Protection) Keyed() bool { return p.aead != nil }
+
 // Pads reports whether records can be padded: in TLS 1.3. RFC 8446, Section 5.4.
-func (p *Protection) Pads() bool { return !p.tls12 }
+func (p *Protection) Pads() bool { return p.form == form13 }
 
 // Overhead is how many bytes longer a sealed record is than its content, when it has no padding. RFC 8446, Section 5.2;
 // RFC 5246, Section 6.2.3.3.
 func (p *Protection) Overhead() int {
-	switch {
-	case !p.tls12:
-		return Overhead
-	case p.explicit:
+	switch p.form {
+	case form12Explicit:
 		return HeaderLen + explicitLenGCM + TagLen
+	case form12:
+		return HeaderLen + TagLen
 	}
-	return HeaderLen + TagLen
+	return Overhead
 }
 
-// nextNonce computes the nonce of the record with the current sequence number. With an explicit part, the iv has zeros
-// in its place, and the part becomes the sequence number itself. RFC 8446, Section 5.3; RFC 5288, Section 3; RFC 7905,
-// Section 2.
-func (p *Protection) nextNonce() []byte {
-	copy(p.nonce[:4], p.iv[:4])
-	binary.BigEndian.PutUint64(p.nonce[4:], binary.BigEndian.Uint64(p.iv[4:])^p.seq)
-	return p.nonce[:]
+// goTo changes the sequence number, and with it the nonce, which is the iv with the sequence number exclusive-ored into
+// its end. RFC 8446, Section 5.3; RFC 7905, Section 2.
+//
+// Where a part of the nonce is explicit, the iv has zeros in its place, and the part becomes the sequence number itself.
+// RFC 5288, Section 3.
+func (p *Protection) goTo(seq uint64) {
+	counter := p.nonce[IVLen-8:]
+	binary.BigEndian.PutUint64(counter, binary.BigEndian.Uint64(counter)^p.seq^seq)
+	p.seq = seq
 }
 
 // additionalData computes the additional data of TLS 1.2 for a record with this header and n bytes of content.
@@ -107,10 +132,11 @@ func (p *Protection) additionalData(header []byte, n int) []byte {
 	// https://www.rfc-editor.org/rfc/rfc5246#section-6.2.3.3
 	// "additional_data = seq_num + TLSCompressed.type +
 	// TLSCompressed.version + TLSCompressed.length;"
-	binary.BigEndian.PutUint64(p.data[:8], p.seq)
-	copy(p.data[8:11], header)
-	binary.BigEndian.PutUint16(p.data[11:], uint16(n))
-	return p.data[:]
+	data := &p.aead.(*aead12).data
+	binary.BigEndian.PutUint64(data[:8], p.seq)
+	copy(data[8:11], header)
+	binary.BigEndian.PutUint16(data[11:], uint16(n))
+	return data[:]
 }
 
 // Open removes the protection of one whole record, header included. It decrypts in place: content is a part of record,
@@ -130,11 +156,11 @@ func (p *Protection) Open(record []byte) (t ContentType, content []byte, err err
 	if p.seq == math.MaxUint64 {
 		return 0, nil, ErrSequence
 	}
-	if p.tls12 {
+	if p.form != form13 {
 		return p.open12(record)
 	}
 	header, body := record[:HeaderLen], record[HeaderLen:]
-	inner, err := p.aead.Open(body[:0], p.nextNonce(), body, header)
+	inner, err := p.aead.Open(body[:0], p.nonce[:], body, header)
 	// https://www.rfc-editor.org/rfc/rfc8446#section-5.2
 	// "If the decryption fails, the receiver MUST terminate the connection
 	// with a "bad_record_mac" alert."
@@ -155,7 +181,7 @@ func (p *Protection) Open(record []byte) (t ContentType, content []byte, err err
 	if len(inner) == 0 {
 		return 0, nil, ErrNoContentType
 	}
-	p.seq++
+	p.goTo(p.seq + 1)
 	last := len(inner) - 1
 	return ContentType(inner[last]), inner[:last], nil
 }
@@ -166,14 +192,14 @@ func (p *Protection) open12(record []byte) (t ContentType, content []byte, err e
 	if n < 0 {
 		return 0, nil, ErrBadMAC
 	}
-	nonce, body := p.nextNonce(), record[HeaderLen:]
+	body := record[HeaderLen:]
 	// https://www.rfc-editor.org/rfc/rfc5288#section-3
 	// "It is chosen
 	// by the sender and is carried in each TLS record"
-	if p.explicit {
-		body = body[copy(nonce[saltLenGCM:], body):]
+	if p.form == form12Explicit { // what is overwritten here is overwritten again by the next record
+		body = body[copy(p.nonce[saltLenGCM:], body):]
 	}
-	content, err = p.aead.Open(body[:0], nonce, body, p.additionalData(record, n))
+	content, err = p.aead.Open(body[:0], p.nonce[:], body, p.additionalData(record, n))
 	// https://www.rfc-editor.org/rfc/rfc5246#section-6.2.3.3
 	// "If the decryption fails, a fatal bad_record_mac alert MUST be
 	// generated."
@@ -186,7 +212,7 @@ func (p *Protection) open12(record []byte) (t ContentType, content []byte, err e
 	if len(content) > int(p.maxInner) {
 		return 0, nil, ErrInnerOverflow
 	}
-	p.seq++
+	p.goTo(p.seq + 1)
 	return ContentType(record[0]), content, nil
 }
 
@@ -224,7 +250,7 @@ func (p *Protection) SealPadded(b []byte, t ContentType, content []byte, pad int
 	if p.Remaining() == 0 {
 		panic("record: key used beyond its limit")
 	}
-	if p.tls12 {
+	if p.form != form13 {
 		if pad != 0 {
 			panic("record: padding in TLS 1.2")
 		}
@@ -240,15 +266,15 @@ func (p *Protection) SealPadded(b []byte, t ContentType, content []byte, pad int
 	b = b[:padding+pad]
 	clear(b[padding:])
 	inner := b[body:]
-	p.aead.Seal(inner[:0], p.nextNonce(), inner, b[start:body])
-	p.seq++
+	p.aead.Seal(inner[:0], p.nonce[:], inner, b[start:body])
+	p.goTo(p.seq + 1)
 	return b[:len(b)+TagLen]
 }
 
 // Headroom is how many bytes stand in front of the content in a record: the header, and in TLS 1.2 with AES-GCM a part of
 // the nonce.
 func (p *Protection) Headroom() int {
-	if p.explicit {
+	if p.form == form12Explicit {
 		return HeaderLen + explicitLenGCM
 	}
 	return HeaderLen
@@ -258,7 +284,7 @@ func (p *Protection) Headroom() int {
 // p.Headroom() of buf. The capacity of buf has room for the whole record, which is returned and begins where buf does.
 // Nothing is copied.
 func (p *Protection) SealInPlace(buf []byte, t ContentType, n, pad int) []byte {
-	if n < 0 || pad < 0 || pad > MaxPlaintext-n || p.tls12 && pad != 0 {
+	if n < 0 || pad < 0 || pad > MaxPlaintext-n || p.form != form13 && pad != 0 {
 		panic("record: content and padding longer than a record")
 	}
 	if p.Remaining() == 0 {
@@ -267,19 +293,18 @@ func (p *Protection) SealInPlace(buf []byte, t ContentType, n, pad int) []byte {
 	at := p.Headroom()
 	size := n + pad + p.Overhead()
 	buf = buf[:size]
-	nonce := p.nextNonce()
-	if p.tls12 {
+	if p.form != form13 {
 		AppendHeader(buf[:0], t, VersionTLS12, size-HeaderLen)
-		copy(buf[HeaderLen:at], nonce[saltLenGCM:]) // if there is room for it, it has to be there
-		p.aead.Seal(buf[at:at], nonce, buf[at:at+n], p.additionalData(buf, n))
+		copy(buf[HeaderLen:at], p.nonce[saltLenGCM:]) // if there is room for it, it has to be there
+		p.aead.Seal(buf[at:at], p.nonce[:], buf[at:at+n], p.additionalData(buf, n))
 	} else {
 		AppendHeader(buf[:0], TypeApplicationData, VersionTLS12, size-HeaderLen)
 		inner := buf[at : at+n+1+pad]
 		inner[n] = byte(t)
 		clear(inner[n+1:])
-		p.aead.Seal(inner[:0], nonce, inner, buf[:HeaderLen])
+		p.aead.Seal(inner[:0], p.nonce[:], inner, buf[:HeaderLen])
 	}
-	p.seq++
+	p.goTo(p.seq + 1)
 	return buf
 }
 
@@ -288,16 +313,15 @@ func (p *Protection) seal12(b []byte, t ContentType, content []byte) []byte {
 	start := len(b)
 	b = slices.Grow(b, len(content)+p.Overhead())
 	b = AppendHeader(b, t, VersionTLS12, len(content)+p.Overhead()-HeaderLen)
-	nonce := p.nextNonce()
 	// https://www.rfc-editor.org/rfc/rfc5288#section-3
 	// "Each value of the nonce_explicit MUST be distinct for each distinct
 	// invocation of the GCM encrypt function for any fixed key."
 	// The sequence number is.
-	if p.explicit {
-		b = append(b, nonce[saltLenGCM:]...)
+	if p.form == form12Explicit {
+		b = append(b, p.nonce[saltLenGCM:]...)
 	}
-	b = p.aead.Seal(b, nonce, content, p.additionalData(b[start:], len(content)))
-	p.seq++
+	b = p.aead.Seal(b, p.nonce[:], content, p.additionalData(b[start:], len(content)))
+	p.goTo(p.seq + 1)
 	return b
 }
 
@@ -306,7 +330,7 @@ func (p *Protection) seal12(b []byte, t ContentType, content []byte) []byte {
 // RFC 8449, Section 4.
 func (p *Protection) SetMaxInner(n int) {
 	most := MaxInner
-	if p.tls12 {
+	if p.form != form13 {
 		most = MaxPlaintext
 	}
 	p.maxInner = uint16(max(0, min(n, most)))
@@ -333,18 +357,18 @@ func (p *Protection) Seq() uint64 {
 	return p.seq
 }
 
-// Wipe clears the iv and lets go of the cipher. A wiped Protection is at its end: Remaining is 0, and Open returns
+// Wipe clears the nonce and lets go of the cipher. A wiped Protection is at its end: Remaining is 0, and Open returns
 // ErrSequence. The key itself cannot be overwritten: the standard library's cipher holds it in expanded form, without a
 // way to clear it, until the garbage collector reuses that memory.
 func (p *Protection) Wipe() {
-	*p = Protection{seq: math.MaxUint64, tls12: p.tls12, explicit: p.explicit}
+	*p = Protection{seq: math.MaxUint64, form: p.form}
 }
 
 // Restore goes on where another Protection under the same key was: seq is the sequence number of the next record, limit
 // what that one's Limit was. Two that seal under one key with the same sequence number give the key away, so the other
 // one must be at its end. RFC 8446, Section 5.3.
 func (p *Protection) Restore(seq, limit uint64) {
-	p.seq = seq
+	p.goTo(seq)
 	p.SetLimit(limit)
 }
 

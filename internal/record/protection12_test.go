@@ -26,7 +26,7 @@ func newTest12(t testing.TB, a AEAD) *Protection {
 	}
 	clear(key)
 	clear(iv)
-	return p
+	return &p
 }
 
 // seal12Model builds a record of TLS 1.2 a second time, from the RFCs and the bare cipher, under the key of newTest12.
@@ -71,7 +71,7 @@ func TestNew12Refuses(t *testing.T) {
 		{"salt instead of an iv", ChaCha20Poly1305, 32, 4},
 		{"unknown algorithm", AEAD(4), 0, 0},
 	} {
-		if p, err := New12(test.a, make([]byte, test.key), make([]byte, test.iv)); err == nil || p != nil {
+		if p, err := New12(test.a, make([]byte, test.key), make([]byte, test.iv)); err == nil || p.Keyed() {
 			t.Errorf("%s: accepted", test.why)
 		}
 	}
@@ -84,7 +84,9 @@ func TestRecords12(t *testing.T) {
 		for _, seq := range []uint64{0, 1, 255, 256, 1<<32 + 5, 1 << 63} {
 			for _, n := range []int{0, 1, 15, 16, 17, 1000, MaxPlaintext} {
 				w, r := newTest12(t, a), newTest12(t, a)
-				w.seq, r.seq, w.limit = seq, seq, math.MaxUint64
+				w.goTo(seq)
+				r.goTo(seq)
+				w.limit = math.MaxUint64
 				content := bytes.Repeat([]byte{0xc0}, n)
 				want := seal12Model(t, a, seq, seq, byte(TypeHandshake), content)
 				record := w.Seal([]byte("before"), TypeHandshake, content)[6:]
@@ -393,7 +395,8 @@ func TestInPlace12(t *testing.T) {
 // "Sequence numbers do not wrap."
 func TestSequenceNeverWraps12(t *testing.T) {
 	w, r := newTest12(t, ChaCha20Poly1305), newTest12(t, ChaCha20Poly1305)
-	w.seq, r.seq = math.MaxUint64-1, math.MaxUint64-1
+	w.goTo(math.MaxUint64 - 1)
+	r.goTo(math.MaxUint64 - 1)
 	if _, _, err := r.Open(w.Seal(nil, TypeApplicationData, nil)); err != nil {
 		t.Fatal(err)
 	}
@@ -425,7 +428,7 @@ func TestWipe12(t *testing.T) {
 	p := newTest12(t, AES128GCM)
 	record := p.Seal(nil, TypeApplicationData, nil)
 	p.Wipe()
-	if *p != (Protection{seq: math.MaxUint64, tls12: true, explicit: true}) {
+	if *p != (Protection{seq: math.MaxUint64, form: form12Explicit}) {
 		t.Error("something is left")
 	}
 	if _, _, err := p.Open(record); err != ErrSequence || p.Remaining() != 0 {
@@ -448,7 +451,7 @@ func TestSealPadded(t *testing.T) {
 			if &record[0] != &room[0] || !bytes.Equal(room[len(record):], []byte{0xee, 0xee, 0xee}) {
 				rt.Fatal("not in its room")
 			}
-			inner, err := r.aead.Open(nil, r.nextNonce(), record[HeaderLen:], record[:HeaderLen])
+			inner, err := r.aead.Open(nil, r.nonce[:], record[HeaderLen:], record[:HeaderLen])
 			want := append(append(bytes.Clone(content), byte(TypeHandshake)), make([]byte, pad)...)
 			if err != nil || !bytes.Equal(inner, want) {
 				rt.Fatalf("inner plaintext of %d bytes, error %v", len(inner), err)
@@ -509,7 +512,7 @@ func TestSealWhereItIs(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					return p
+					return &p
 				}
 				copying, inPlace := create(), create()
 				for n := range 3 {

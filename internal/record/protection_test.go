@@ -5,7 +5,9 @@ import (
 	"crypto/fips140"
 	"encoding/binary"
 	"math"
+	"strconv"
 	"testing"
+	"unsafe"
 
 	"pgregory.net/rapid"
 )
@@ -25,14 +27,14 @@ func newTest(t testing.TB, a AEAD) *Protection {
 	}
 	clear(key) // New has copied both
 	clear(iv)
-	return p
+	return &p
 }
 
 // sealInner protects any inner plaintext, right or wrong, without moving p.
 func sealInner(p *Protection, inner []byte) []byte {
 	n := len(inner) + TagLen
 	record := []byte{23, 3, 3, byte(n >> 8), byte(n)}
-	return p.aead.Seal(record, p.nextNonce(), inner, record)
+	return p.aead.Seal(record, p.nonce[:], inner, record)
 }
 
 func forEach(t *testing.T, f func(t *testing.T, a AEAD)) {
@@ -59,12 +61,12 @@ func TestNewRefuses(t *testing.T) {
 		{"long iv", AES128GCM, 16, 13},
 		{"unknown algorithm", AEAD(4), 0, 12},
 	} {
-		if p, err := New(test.a, make([]byte, test.key), make([]byte, test.iv)); err == nil || p != nil {
+		if p, err := New(test.a, make([]byte, test.key), make([]byte, test.iv)); err == nil || p.Keyed() {
 			t.Errorf("%s: accepted", test.why)
 		}
 	}
 	for _, a := range algorithms {
-		if p, err := New(a, make([]byte, a.KeyLen()), make([]byte, IVLen)); fips140.Enforced() && !NullCrypto && (err == nil || p != nil) {
+		if p, err := New(a, make([]byte, a.KeyLen()), make([]byte, IVLen)); fips140.Enforced() && !NullCrypto && (err == nil || p.Keyed()) {
 			t.Errorf("%v: accepted in strict FIPS 140 mode", a)
 		}
 	}
@@ -178,13 +180,13 @@ func TestOpenOutOfOrder(t *testing.T) {
 func TestNonce(t *testing.T) {
 	p := newTest(t, AES128GCM)
 	for _, seq := range []uint64{0, 1, 255, 256, 1<<32 + 5, 1 << 63, math.MaxUint64} {
-		p.seq = seq
+		p.goTo(seq)
 		var want [IVLen]byte
 		binary.BigEndian.PutUint64(want[IVLen-8:], seq)
 		for i := range want {
 			want[i] ^= "twelve bytes"[i]
 		}
-		if got := p.nextNonce(); !bytes.Equal(got, want[:]) {
+		if got := p.nonce[:]; !bytes.Equal(got, want[:]) {
 			t.Errorf("seq %#x: nonce %x, want %x", seq, got, want)
 		}
 	}
@@ -300,7 +302,8 @@ func TestSealInPlace(t *testing.T) {
 // either rekey (Section 4.6.3) or terminate the connection."
 func TestSequenceNeverWraps(t *testing.T) {
 	w, r := newTest(t, ChaCha20Poly1305), newTest(t, ChaCha20Poly1305)
-	w.seq, r.seq = math.MaxUint64-1, math.MaxUint64-1
+	w.goTo(math.MaxUint64 - 1)
+	r.goTo(math.MaxUint64 - 1)
 	if w.Remaining() != 1 {
 		t.Fatalf("%d records remain, want 1", w.Remaining())
 	}
@@ -372,7 +375,7 @@ func TestWipe(t *testing.T) {
 	p := newTest(t, AES128GCM)
 	record := p.Seal(nil, TypeApplicationData, nil)
 	p.Wipe()
-	if p.iv != [IVLen]byte{} || p.nonce != [IVLen]byte{} || p.aead != nil {
+	if p.nonce != [IVLen]byte{} || p.aead != nil {
 		t.Error("something is left")
 	}
 	if p.Remaining() != 0 {
@@ -402,4 +405,11 @@ func TestAllocations(t *testing.T) {
 			t.Errorf("%v allocations per record, want 0", n)
 		}
 	})
+}
+
+// TestSize pins what a direction of an idle connection holds besides its cipher.
+func TestSize(t *testing.T) {
+	if size := unsafe.Sizeof(Protection{}); strconv.IntSize == 64 && size > 48 {
+		t.Errorf("a Protection takes %d bytes", size)
+	}
 }

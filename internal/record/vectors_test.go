@@ -54,8 +54,8 @@ func TestNonceKnownAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.seq = 654360564
-	if got := hex.EncodeToString(p.nextNonce()); got != "e0459b3474bdd0e46d417eb0" {
+	p.goTo(654360564)
+	if got := hex.EncodeToString(p.nonce[:]); got != "e0459b3474bdd0e46d417eb0" {
 		t.Errorf("nonce %s", got)
 	}
 }

@@ -116,7 +116,7 @@ func (p *Peer) protection12(server bool) *record.Protection {
 	if err != nil {
 		panic(err)
 	}
-	return protection
+	return &protection
 }
 
 // sealRaw12 protects content, of any length, by the letter of RFC 5246, Section

@@ -122,7 +122,7 @@ func (d *direction) set(a record.AEAD, e Epoch, secret schedule.TrafficSecret) {
 	if err != nil {
 		panic(err)
 	}
-	d.epoch, d.secret, d.key = e, secret, protection
+	d.epoch, d.secret, d.key = e, secret, &protection
 }
 
 // next changes to the key behind a KeyUpdate.

@@ -411,12 +411,12 @@ func (p *player) keys(write bool, epoch string) {
 		p.compare("iv expanded", iv)
 	}
 	if write {
-		var err, err2 error
-		sender.write, err = record.New(record.AES128GCM, key, iv)
-		sender.peerRead, err2 = record.New(record.AES128GCM, key, iv)
+		write, err := record.New(record.AES128GCM, key, iv)
+		peerRead, err2 := record.New(record.AES128GCM, key, iv)
 		if err != nil || err2 != nil {
 			p.Fatal(err, err2)
 		}
+		sender.write, sender.peerRead = &write, &peerRead
 	}
 }
 

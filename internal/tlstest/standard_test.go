@@ -164,10 +164,11 @@ func replay12(t *testing.T, c *standardConn, master *schedule.MasterSecret, aead
 				key, iv = k.ClientKey(), k.ClientIV()
 			}
 			for _, p := range []**record.Protection{&open[side], &seal[side]} {
-				var err error
-				if *p, err = record.New12(aead, key, iv); err != nil {
+				protection, err := record.New12(aead, key, iv)
+				if err != nil {
 					t.Fatal(err)
 				}
+				*p = &protection
 			}
 		case record.TypeHandshake:
 			if wire.HandshakeType(content[0]) == wire.TypeServerHello && open[side] == nil {

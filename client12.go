@@ -318,7 +318,7 @@ func clientServerHelloDone(m *Machine, msg []byte) (State, error) {
 // agreeKey12 does the client's part of the key exchange.
 func (m *Machine) agreeKey12() (State, error) {
 	c := m.client
-	return m.await(StateAgreeKey, newRespondTask(m.cfg, c.group, c.serverShare))
+	return m.await(StateAgreeKey, m.newRespondTask(c.group, c.serverShare))
 }
 
 // clientCertificateChosen12 notes what the client authenticates with, if with
@@ -351,11 +351,11 @@ func clientKeyAgreed12(m *Machine, _ []byte) (State, error) {
 	// https://www.rfc-editor.org/rfc/rfc5246#section-7.4.6
 	switch {
 	case c.credential != nil:
-		m.emit(c.credential.message12())
+		m.emit(c.credential.message12().Append(m.flight()))
 	case c.request != nil:
-		m.emit(&wire.Certificate12{})
+		m.emit((&wire.Certificate12{}).Append(m.flight()))
 	}
-	m.emit(&wire.ClientKeyExchange{Point: t.public})
+	m.emit((&wire.ClientKeyExchange{Point: t.public}).Append(m.flight()))
 	c.deriveMaster12(t.shared)
 	if err := m.deriveKeys12(); err != nil {
 		return 0, err
@@ -363,7 +363,7 @@ func clientKeyAgreed12(m *Machine, _ []byte) (State, error) {
 	if c.credential == nil {
 		return m.finishClient12()
 	}
-	return m.await(StateSign, newSignTask(m.cfg, c.credential, c.scheme, c.tls12.takeMessages()))
+	return m.await(StateSign, m.newSignTask(c.credential, c.scheme, c.tls12.takeMessages()))
 }
 
 // clientSigned12 proves that the certificate is the client's.
@@ -372,7 +372,7 @@ func clientSigned12(m *Machine, _ []byte) (State, error) {
 	if err != nil {
 		return 0, err
 	}
-	m.emit(verify)
+	m.emit(verify.Append(m.flight()))
 	return m.finishClient12()
 }
 

@@ -125,7 +125,7 @@ func clientHelloRetryRequest(m *Machine, msg []byte) (State, error) {
 	if c.retry.group == 0 {
 		return m.sendSecondHello()
 	}
-	return m.await(StateMakeKeyShare, newSharesTask(m.cfg, []tls.CurveID{c.retry.group}))
+	return m.await(StateMakeKeyShare, m.newSharesTask(c.retry.group))
 }
 
 // checkHelloRetryRequest judges a HelloRetryRequest, and returns the cipher suite.
@@ -198,7 +198,7 @@ func (m *Machine) sendSecondHello() (State, error) {
 		return 0, violationf(ReasonMessageTooLarge, "%s of %d bytes", wire.ExtCookie, len(c.hello.Cookie))
 	}
 	m.out.sendOwedCompatCCS()
-	m.emit(&c.hello)
+	m.emit(c.hello.Append(m.flight()))
 	return StateWaitServerHelloRetry, nil
 }
 
@@ -227,7 +227,7 @@ func clientServerHello13(m *Machine, msg []byte, hello *wire.ServerHello) (State
 	m.conn.cipherSuite = uint16(suite.id)
 	m.conn.curve = share.id
 	m.conn.setNames(m.conn.protocol(), m.cfg.ServerName)
-	return m.await(StateAgreeKey, newAgreeTask(share, hello.KeyShare.Data))
+	return m.await(StateAgreeKey, m.newAgreeTask(share, hello.KeyShare.Data))
 }
 
 // chosenShare returns our key for the group that the server chose, after the
@@ -373,7 +373,7 @@ func clientChainVerified(m *Machine, _ []byte) (State, error) {
 func clientCertificateVerify(m *Machine, msg []byte) (State, error) {
 	c := m.client
 	leaf := m.conn.peer.certificates[0]
-	if err := m.checkCertificateVerify(msg, leaf, signedContent(serverSignatureContext, c.hash())); err != nil {
+	if err := m.checkCertificateVerify(msg, leaf, m.signedContent(serverSignatureContext, c.hash())); err != nil {
 		return 0, err
 	}
 	c.transcript.Write(msg)
@@ -390,7 +390,7 @@ func clientFinished(m *Machine, msg []byte) (State, error) {
 	hash := c.hash()
 	c.ownSecret = c.main.ClientTraffic(hash)
 	c.peerSecret = c.main.ServerTraffic(hash)
-	if err := m.startExporting(c.main, &c.ownSecret, &c.peerSecret, hash); err != nil {
+	if err := m.startExporting(&c.main, &c.ownSecret, &c.peerSecret, hash); err != nil {
 		return 0, err
 	}
 
@@ -421,11 +421,11 @@ func clientCertificateChosen(m *Machine, _ []byte) (State, error) {
 	if err != nil {
 		return 0, err
 	}
-	m.emit(c.request.message(cred))
+	m.emit(c.request.message(cred).Append(m.flight()))
 	if cred == nil {
 		return m.finishClient()
 	}
-	return m.await(StateSign, newSignTask(m.cfg, cred, scheme, signedContent(clientSignatureContext, c.hash())))
+	return m.await(StateSign, m.newSignTask(cred, scheme, m.signedContent(clientSignatureContext, c.hash())))
 }
 
 // clientSigned proves that the certificate is the client's.
@@ -434,20 +434,20 @@ func clientSigned(m *Machine, _ []byte) (State, error) {
 	if err != nil {
 		return 0, err
 	}
-	m.emit(verify)
+	m.emit(verify.Append(m.flight()))
 	return m.finishClient()
 }
 
 // finishClient ends the client's flight and the handshake.
 func (m *Machine) finishClient() (State, error) {
 	c := m.client
-	m.emit(&wire.Finished{VerifyData: c.clientSecret.Finished(nil, c.hash())})
+	m.emit((&wire.Finished{VerifyData: c.clientSecret.Finished(c.mac[:0], c.hash())}).Append(m.flight()))
 	if err := m.startSending(c.suite, &c.ownSecret); err != nil {
 		return 0, err
 	}
 	m.keepForPostAuth(c.hello.Has(wire.ExtPostHandshakeAuth))
 	if m.cfg.resumes() {
-		if err := m.startTicketing(c.main); err != nil {
+		if err := m.startTicketing(&c.main); err != nil {
 			return 0, err
 		}
 	}

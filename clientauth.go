@@ -85,7 +85,7 @@ func (q *credentialRequest) info() *tls.CertificateRequestInfo {
 // newClientCertificateTask asks the application for a client's certificate.
 func (m *Machine) newClientCertificateTask(info *tls.CertificateRequestInfo) *Task {
 	ask := m.cfg.GetClientCertificate
-	return &Task{kind: TaskChooseCertificate, request: info, run: func(t *Task) error {
+	t := m.newTask(TaskChooseCertificate, func(t *Task) error {
 		if ask == nil {
 			t.configured = true
 			return nil
@@ -94,7 +94,9 @@ func (m *Machine) newClientCertificateTask(info *tls.CertificateRequestInfo) *Ta
 			t.certificate, err = ask(info)
 			return err
 		})
-	}}
+	})
+	t.request = info
+	return t
 }
 
 // clientCredential finds what a client authenticates with, now that the
@@ -138,7 +140,7 @@ func (m *Machine) clientCredential(t *Task, q *credentialRequest) (*credential, 
 func (q *credentialRequest) message(c *credential) *wire.Certificate {
 	msg := new(wire.Certificate)
 	if c != nil {
-		msg = c.message()
+		*msg = c.message()
 	}
 	msg.RequestContext = q.context
 	return msg

@@ -281,7 +281,7 @@ func onlyEd25519(c *Config) {
 func signAsServer(r *rig) {
 	leaf := clientCertificateOf()
 	s := schemeInfo(tls.ECDSAWithP256AndSHA256)
-	signature, err := s.sign(leaf.PrivateKey.(crypto.Signer), rand.Reader, signedContent(serverSignatureContext, r.p.TranscriptHash()))
+	signature, err := s.sign(leaf.PrivateKey.(crypto.Signer), rand.Reader, new(Machine).signedContent(serverSignatureContext, r.p.TranscriptHash()))
 	if err != nil {
 		r.Fatal(err)
 	}

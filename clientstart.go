@@ -80,7 +80,7 @@ func clientStart(m *Machine, _ []byte) (State, error) {
 		return 0, err
 	}
 	c.clientRandom = c.hello.Random
-	return m.await(StateMakeKeyShare, newSharesTask(m.cfg, m.d.keyShares))
+	return m.await(StateMakeKeyShare, m.newSharesTask(m.d.keyShares...))
 }
 
 // clientSharesMade sends the ClientHello, now that it has its key shares.
@@ -99,7 +99,7 @@ func clientSharesMade(m *Machine, _ []byte) (State, error) {
 	// protected record, or its second ClientHello, the client sends a
 	// change_cipher_spec. RFC 8446, Appendix D.4.
 	m.out.owe(!m.cfg.NoMiddleboxCompat && m.d.speaks(tls.VersionTLS13))
-	c.helloRaw = bytes.Clone(m.emit(&c.hello))
+	c.helloRaw = bytes.Clone(m.emit(c.hello.Append(m.flight())))
 	m.out.setVersion(recordVersionInitial)
 	if c.hello.Has(wire.ExtEarlyData) {
 		return StateWaitServerHello, m.openEarly()

@@ -179,10 +179,10 @@ func (a *attachments) check() error {
 }
 
 // message returns the Certificate message of TLS 1.3, without attachments.
-func (c *credential) message() *wire.Certificate {
-	msg := new(wire.Certificate)
-	for _, der := range c.cert.Certificate {
-		msg.Entries = append(msg.Entries, wire.CertificateEntry{Data: der})
+func (c *credential) message() (msg wire.Certificate) {
+	msg.Entries = make([]wire.CertificateEntry, len(c.cert.Certificate))
+	for i, der := range c.cert.Certificate {
+		msg.Entries[i].Data = der
 	}
 	return msg
 }

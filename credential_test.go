@@ -122,7 +122,7 @@ func TestAttachmentsFit(t *testing.T) {
 			var back wire.Certificate
 			a, _ := c.attach(&Config{}, true, true)
 			msg := c.message()
-			a.addTo(msg)
+			a.addTo(&msg)
 			if err := back.Parse(msg.Append(nil)[wire.HeaderLen:]); err != nil || len(back.Entries[0].OCSPResponse) != test.ocsp {
 				t.Errorf("%d bytes of OCSP came back as %d: %v", test.ocsp, len(back.Entries[0].OCSPResponse), err)
 			}

@@ -58,7 +58,7 @@ func (m *Machine) openEarly() error {
 	hash := o.transcript.Sum(nil)
 	secret := o.early.ClientEarlyTraffic(hash)
 	defer secret.Wipe()
-	if err := m.startEarlyExporting(o.early, &secret, hash); err != nil {
+	if err := m.startEarlyExporting(&o.early, &secret, hash); err != nil {
 		return err
 	}
 	key, err := o.suite.protection(&secret)
@@ -161,7 +161,7 @@ func (m *Machine) endEarly() error {
 		return nil
 	}
 	c.earlyOpen = false
-	m.emit(new(wire.EndOfEarlyData))
+	m.emit((new(wire.EndOfEarlyData)).Append(m.flight()))
 	return m.changeSendingKey(c.suite, &c.clientSecret)
 }
 
@@ -264,10 +264,9 @@ func (m *Machine) judgeEarlyData() (State, error) {
 	if !recent || !m.suitsEarlyData() {
 		return m.agreeKey()
 	}
-	t := &Task{kind: TaskDecideEarlyData}
-	t.early = &EarlyDataInfo{ServerName: m.conn.serverName(), Protocol: string(s.protocol), TicketData: s.resumed.AppData}
+	early := &EarlyDataInfo{ServerName: m.conn.serverName(), Protocol: string(s.protocol), TicketData: s.resumed.AppData}
 	cfg, verified := m.cfg, s.offered.binders[s.offered.at()]
-	t.run = func(t *Task) error {
+	t := m.newTask(TaskDecideEarlyData, func(t *Task) error {
 		return call(ReasonCallbackFailed, func() error {
 			if guard := cfg.ReplayGuard; guard != nil {
 				fresh, err := guard.Fresh(verified, now, expires)
@@ -279,7 +278,8 @@ func (m *Machine) judgeEarlyData() (State, error) {
 			}
 			return nil
 		})
-	}
+	})
+	t.early = early
 	return m.await(StateDecideEarlyData, t)
 }
 
@@ -308,11 +308,9 @@ func serverEarlyDataDecided(m *Machine, _ []byte) (State, error) {
 		return m.agreeKey()
 	}
 	s := m.server
-	early := schedule.NewEarlySecret(s.suite.hash, s.resumed.Secret)
-	defer early.Wipe()
 	hash := s.hash()
-	s.earlySecret = early.ClientEarlyTraffic(hash)
-	if err := m.startEarlyExporting(early, &s.earlySecret, hash); err != nil {
+	s.earlySecret = s.early.ClientEarlyTraffic(hash)
+	if err := m.startEarlyExporting(&s.early, &s.earlySecret, hash); err != nil {
 		return 0, err
 	}
 	m.conn.earlyAccepted = true

@@ -21,8 +21,12 @@ type handshake struct {
 	transcript   *schedule.Transcript
 	sums         [2][schedule.MaxSize]byte // the last two hashes of it
 	turn         uint8                     // which of them is the last
-	secret       *schedule.HandshakeSecret
-	main         *schedule.MainSecret // once it is derived
+	mac          [schedule.MaxSize]byte    // of a Finished
+	early        schedule.EarlySecret      // once a session is resumed
+	secret       schedule.HandshakeSecret
+	main         schedule.MainSecret // once it is derived
+	inline       Task                // that is done at once
+	signed       [len(signedPadding) + len(serverSignatureContext) + 1 + schedule.MaxSize]byte
 	// The handshake traffic secrets.
 	clientSecret, serverSecret schedule.TrafficSecret
 	// The application traffic secret of the peer, from when it is derived until
@@ -39,12 +43,9 @@ type handshake struct {
 
 // wipe clears the secrets.
 func (h *handshake) wipe() {
-	if h.secret != nil {
-		h.secret.Wipe()
-	}
-	if h.main != nil {
-		h.main.Wipe()
-	}
+	h.early.Wipe()
+	h.secret.Wipe()
+	h.main.Wipe()
 	h.clientSecret.Wipe()
 	h.serverSecret.Wipe()
 	h.peerSecret.Wipe()
@@ -79,11 +80,6 @@ func (h *handshake) note(msg []byte) {
 func (h *handshake) hash() []byte {
 	h.turn ^= 1
 	return h.transcript.Sum(h.sums[h.turn][:0])
-}
-
-// message is a handshake message that can be sent.
-type message interface {
-	Append([]byte) []byte
 }
 
 // conditional is an extension that a message has under a condition.
@@ -123,16 +119,23 @@ func (m *Machine) flightSize() int {
 	return 1 << 10
 }
 
-// emit adds a message to the flight and to the transcript, if that has begun.
-// Handlers emit messages; which records they go into is decided elsewhere.
-func (m *Machine) emit(msg message) []byte {
+// flight returns the messages that are not in a record yet. The next one is appended to them
+// and given to emit.
+func (m *Machine) flight() []byte {
 	h := m.handshakeState()
 	if h.emitted == nil {
 		h.emitted = make([]byte, 0, m.flightSize())
 	}
-	start := len(h.emitted)
-	h.emitted = msg.Append(h.emitted)
-	raw := h.emitted[start:]
+	return h.emitted
+}
+
+// emit makes the last message of the flight one that is sent, and adds it to the transcript, if
+// that has begun. Handlers emit messages; which records they go into is decided elsewhere. The
+// message stays with its handler, which need not put it on the heap.
+func (m *Machine) emit(flight []byte) []byte {
+	h := m.handshakeState()
+	raw := flight[len(h.emitted):]
+	h.emitted = flight
 	h.note(raw)
 	m.tell(TraceMessage{Sent: true, Body: raw})
 	return raw

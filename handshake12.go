@@ -138,7 +138,7 @@ func (m *Machine) sendFinished12() {
 	if m.client != nil {
 		finished = h.tls12.master.ClientFinished
 	}
-	m.emit(&wire.Finished{VerifyData: finished(nil, h.hash())})
+	m.emit((&wire.Finished{VerifyData: finished(nil, h.hash())}).Append(m.flight()))
 }
 
 // checkFinished12 checks the peer's Finished against the transcript as it was before

@@ -8,9 +8,12 @@ import "tlscore.example/tlscore/internal/schedule"
 // deriveHandshakeSecrets runs the key schedule up to the handshake traffic
 // secrets; the transcript ends with ServerHello. RFC 8446, Section 7.1.
 func (h *handshake) deriveHandshakeSecrets(shared []byte) {
-	early := schedule.NewEarlySecret(h.suite.hash, h.psk())
-	h.secret = early.Handshake(shared)
-	early.Wipe()
+	if h.resumed == nil {
+		h.secret = schedule.NewHandshakeSecret(h.suite.hash, shared)
+	} else {
+		h.secret = h.early.Handshake(shared)
+		h.early.Wipe()
+	}
 	hash := h.hash()
 	h.clientSecret = h.secret.ClientTraffic(hash)
 	h.serverSecret = h.secret.ServerTraffic(hash)
@@ -46,7 +49,7 @@ func (m *Machine) startSending(suite *cipherSuite, secret *schedule.TrafficSecre
 // StateConnected but through it, and what has to be true there is checked by it: the
 // peer's Finished against the transcript as it was before that message.
 func (m *Machine) connected(h *handshake, base *schedule.TrafficSecret, msg, transcript []byte) error {
-	if err := checkFinished(msg, base.Finished(nil, transcript)); err != nil {
+	if err := checkFinished(msg, base.Finished(h.mac[:0], transcript)); err != nil {
 		return err
 	}
 	if err := m.in.install(h.suite, &h.peerSecret); err != nil {

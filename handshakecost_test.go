@@ -22,25 +22,25 @@ import (
 // both directions in the handshake and behind it; a server's signature; a client's parsing and
 // verifying of the chain, and verifying of the signature.
 const (
-	clientHandshakeAllocations = 20
-	serverHandshakeAllocations = 52
-	clientHandshakeBytes       = 4 << 10
-	serverHandshakeBytes       = 7700
+	clientHandshakeAllocations = 10
+	serverHandshakeAllocations = 36
+	clientHandshakeBytes       = 3 << 10
+	serverHandshakeBytes       = 6 << 10
 )
 
 // cost is what something allocates.
-type cost struct{ allocations, bytes uint64 }
+type cost struct{ allocations, bytes int64 }
 
 func (c *cost) add(f func()) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	f()
 	runtime.ReadMemStats(&after)
-	c.allocations += after.Mallocs - before.Mallocs
-	c.bytes += after.TotalAlloc - before.TotalAlloc
+	c.allocations += int64(after.Mallocs - before.Mallocs)
+	c.bytes += int64(after.TotalAlloc - before.TotalAlloc)
 }
 
-func (c cost) per(n uint64) cost { return cost{c.allocations / n, c.bytes / n} }
+func (c cost) per(n int64) cost { return cost{c.allocations / n, c.bytes / n} }
 
 func TestHandshakeAllocations(t *testing.T) {
 	clientConfig, serverConfig := costClientConfig(), costServerConfig()
@@ -100,7 +100,7 @@ func stepAll(m *Machine, in []byte) {
 }
 
 // primitives counts what each side cannot avoid.
-func primitives(t *testing.T, rounds uint64) (client, server cost) {
+func primitives(t *testing.T, rounds int64) (client, server cost) {
 	cert := tlstest.Certificate(tlstest.Leaf{})
 	key := cert.PrivateKey.(*ecdsa.PrivateKey)
 	roots := tlstest.Roots()

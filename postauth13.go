@@ -62,8 +62,7 @@ func (p *postAuth) begin(request []byte) *postExchange {
 func (x *postExchange) hash() []byte { return x.transcript.Sum(nil) }
 
 // add puts a message into a client's flight.
-func (x *postExchange) add(msg message) {
-	raw := msg.Append(nil)
+func (x *postExchange) add(raw []byte) {
 	x.transcript.Write(raw)
 	x.flight = append(x.flight, raw)
 }
@@ -107,11 +106,11 @@ func clientPostChosen(m *Machine, _ []byte) (State, error) {
 	if err != nil {
 		return 0, err
 	}
-	x.add(x.request.message(cred))
+	x.add(x.request.message(cred).Append(nil))
 	if cred == nil {
 		return m.finishPost()
 	}
-	return m.await(StatePostSign, newSignTask(m.cfg, cred, scheme, signedContent(clientSignatureContext, x.hash())))
+	return m.await(StatePostSign, m.newSignTask(cred, scheme, m.signedContent(clientSignatureContext, x.hash())))
 }
 
 // clientPostSigned completes the answer.
@@ -126,7 +125,7 @@ func clientPostSigned(m *Machine, _ []byte) (State, error) {
 	if err != nil {
 		return 0, err
 	}
-	x.add(verify)
+	x.add(verify.Append(nil))
 	return m.finishPost()
 }
 
@@ -234,7 +233,7 @@ func serverPostChainVerified(m *Machine, _ []byte) (State, error) {
 // serverPostCertificateVerify checks that the client has the certificate's key.
 func serverPostCertificateVerify(m *Machine, msg []byte) (State, error) {
 	x := m.conn.post().exchange
-	if err := m.checkCertificateVerify(msg, x.chain[0], signedContent(clientSignatureContext, x.hash())); err != nil {
+	if err := m.checkCertificateVerify(msg, x.chain[0], m.signedContent(clientSignatureContext, x.hash())); err != nil {
 		return 0, err
 	}
 	x.transcript.Write(msg)

@@ -19,21 +19,13 @@ import (
 // whoever gets hold of the ticket's key can read the connection. RFC 8446, Section 4.2.9.
 const pskDHE = 1
 
-// psk returns the pre-shared key of the session that is resumed, nil without one.
-func (h *handshake) psk() []byte {
-	if h.resumed == nil {
-		return nil
-	}
-	return h.resumed.Secret
-}
-
 // The client's part.
 
 // offer is a session that a client offers to resume.
 type offer struct {
 	*resumed
 	suite *cipherSuite // of the session
-	early *schedule.EarlySecret
+	early schedule.EarlySecret
 	// transcript is what comes before the ClientHello that the binder is made over.
 	transcript *schedule.Transcript
 }
@@ -105,7 +97,7 @@ func (c *clientHandshake) bind(now time.Time) {
 	// key schedule from the corresponding PSK which is being offered"
 	// https://www.rfc-editor.org/rfc/rfc8446#section-4.2.11.2
 	o.transcript.Write(raw[:len(raw)-wire.BindersSize(c.hello.PSKBinders)])
-	c.hello.PSKBinders[0] = binder(o.early, o.transcript.Sum(nil))
+	c.hello.PSKBinders[0] = binder(&o.early, o.transcript.Sum(nil))
 }
 
 // binder returns the PskBinderEntry for the transcript up to the list of binders.
@@ -187,7 +179,7 @@ func (m *Machine) takeSelection(hello *wire.ServerHello, suite *cipherSuite) err
 	case !hello.Has(wire.ExtKeyShare):
 		return violationf(ReasonPreSharedKeyNotOffered, "without %s", wire.ExtKeyShare)
 	}
-	c.resumed = c.offer.resumed
+	c.resumed, c.early = c.offer.resumed, c.offer.early
 	m.resume(c.resumed)
 	return nil
 }
@@ -318,9 +310,8 @@ func (s *serverHandshake) suits(r *resumed) bool {
 //
 // https://www.rfc-editor.org/rfc/rfc8446#section-4.2.11
 func (s *serverHandshake) checkBinder(r *resumed) error {
-	early := schedule.NewEarlySecret(s.suite.hash, r.Secret)
-	defer early.Wipe()
-	if !hmac.Equal(binder(early, s.offered.transcript), s.offered.binders[s.offered.at()]) {
+	s.early = schedule.NewEarlySecret(s.suite.hash, r.Secret)
+	if !hmac.Equal(binder(&s.early, s.offered.transcript), s.offered.binders[s.offered.at()]) {
 		return violation(ReasonBadBinder)
 	}
 	return nil

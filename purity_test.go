@@ -60,7 +60,7 @@ func pureFiles(t *testing.T) (files []string) {
 var allowedImports = []string{
 	"bytes", "container/list", "crypto", "crypto/aes", "crypto/cipher", "crypto/ecdh", "crypto/ecdsa", "crypto/ed25519",
 	"crypto/elliptic", "crypto/fips140", "crypto/hkdf", "crypto/hmac", "crypto/mlkem", "crypto/rsa", "crypto/sha256",
-	"crypto/sha512", "crypto/tls", "crypto/x509", "encoding", "encoding/binary", "encoding/hex", "errors", "fmt", "hash", "io",
+	"crypto/sha512", "crypto/subtle", "crypto/tls", "crypto/x509", "encoding", "encoding/binary", "encoding/hex", "errors", "fmt", "hash", "io",
 	"math", "math/bits", "net/netip", "slices", "strconv", "strings", "sync", "sync/atomic", "time", "unsafe",
 	"golang.org/x/crypto/chacha20poly1305", "golang.org/x/crypto/cryptobyte",
 	"tlscore.example/tlscore/internal/record", "tlscore.example/tlscore/internal/schedule",

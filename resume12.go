@@ -279,7 +279,7 @@ func (m *Machine) sendTicket12() error {
 			return err
 		}
 	}
-	m.emit(msg)
+	m.emit(msg.Append(m.flight()))
 	return nil
 }
 

@@ -264,12 +264,14 @@ func (r *configRandom) Read(b []byte) (int, error) {
 // newOpenTicketTask finds the session that a ticket, or a session id, stands for.
 func newOpenTicketTask(m *Machine, ticket []byte) *Task {
 	cfg, keys, version := m.cfg, m.d.ticketKeys, m.conn.version
-	return &Task{kind: TaskOpenTicket, content: slices.Clone(ticket), run: func(t *Task) error {
+	t := m.newTask(TaskOpenTicket, func(t *Task) error {
 		return call(ReasonCallbackFailed, func() (err error) {
 			t.session, err = cfg.openTicket(t.content, keys, version)
 			return err
 		})
-	}}
+	})
+	t.content = m.owned(t.kind, ticket)
+	return t
 }
 
 // openTicket returns what a ticket has in it, or nil when it is not ours. In a store, a

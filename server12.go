@@ -149,7 +149,7 @@ func serverCertificateChosen12(m *Machine, _ []byte) (State, error) {
 	m.conn.cipherSuite = uint16(suite.id)
 	s.tls12.keepMessages = m.cfg.ClientAuth != tls.NoClientCert
 	s.startTranscript(suite, m.hello.message)
-	return m.await(StateMakeKeyShare, newSharesTask(m.cfg, []tls.CurveID{s.group}))
+	return m.await(StateMakeKeyShare, m.newSharesTask(s.group))
 }
 
 // useCertificate12 is useCertificate, with what TLS 1.2 asks of a certificate. It
@@ -191,12 +191,12 @@ func serverKeyMade12(m *Machine, _ []byte) (State, error) {
 	if err := m.sendServerHello12(&with); err != nil {
 		return 0, err
 	}
-	m.emit(s.credential.message12())
+	m.emit(s.credential.message12().Append(m.flight()))
 	if len(with.ocsp) > 0 {
-		m.emit(&wire.CertificateStatus{OCSPResponse: with.ocsp})
+		m.emit((&wire.CertificateStatus{OCSPResponse: with.ocsp}).Append(m.flight()))
 	}
 	content := s.signedParams(s.keyExchange().AppendParams(nil))
-	return m.await(StateSign, newSignTask(m.cfg, s.credential, s.scheme, content))
+	return m.await(StateSign, m.newSignTask(s.credential, s.scheme, content))
 }
 
 // keyExchange is the ServerKeyExchange without its signature.
@@ -231,7 +231,7 @@ func (m *Machine) sendServerHello12(with *attachments) error {
 		return err
 	}
 	hello.Extensions = m.helloExtensions12(with)
-	m.emit(hello)
+	m.emit(hello.Append(m.flight()))
 	return nil
 }
 
@@ -277,12 +277,12 @@ func serverSigned12(m *Machine, _ []byte) (State, error) {
 	}
 	exchange := s.keyExchange()
 	exchange.Algorithm, exchange.Signature = signed.Algorithm, signed.Signature
-	m.emit(exchange)
+	m.emit(exchange.Append(m.flight()))
 	asks := m.cfg.ClientAuth != tls.NoClientCert
 	if asks {
-		m.emit(m.d.certificateRequest12())
+		m.emit(m.d.certificateRequest12().Append(m.flight()))
 	}
-	m.emit(&wire.ServerHelloDone{})
+	m.emit((&wire.ServerHelloDone{}).Append(m.flight()))
 	m.hello = nil
 	if asks {
 		return StateWaitClientCertificate, nil
@@ -329,7 +329,7 @@ func serverClientKeyExchange(m *Machine, msg []byte) (State, error) {
 		return 0, malformed(err)
 	}
 	s.note(msg)
-	return m.await(StateAgreeKey, newAgreeTask(s.key, exchange.Point))
+	return m.await(StateAgreeKey, m.newAgreeTask(s.key, exchange.Point))
 }
 
 // serverKeyAgreed12 derives the keys, which the client's change_cipher_spec lets be

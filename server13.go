@@ -253,7 +253,7 @@ func findShare(list []wire.KeyShare, id tls.CurveID) *wire.KeyShare {
 // served.
 func (m *Machine) agreeKey() (State, error) {
 	s := m.server
-	return m.await(StateAgreeKey, newRespondTask(m.cfg, s.group, s.share))
+	return m.await(StateAgreeKey, m.newRespondTask(s.group, s.share))
 }
 
 // sendHelloRetryRequest asks for a share of the chosen group.
@@ -261,7 +261,7 @@ func (m *Machine) sendHelloRetryRequest() {
 	s := m.server
 	m.conn.retried = true
 	s.transcript.HelloRetry()
-	m.emit(&wire.ServerHello{
+	retry := &wire.ServerHello{
 		LegacyVersion:    wire.VersionTLS12,
 		Random:           wire.HelloRetryRequestRandom,
 		SessionID:        s.sessionID,
@@ -272,7 +272,8 @@ func (m *Machine) sendHelloRetryRequest() {
 			{Type: wire.ExtSupportedVersions},
 			{Type: wire.ExtKeyShare},
 		},
-	})
+	}
+	m.emit(retry.Append(m.flight()))
 	m.flushAnd((*sender).queueCompatCCS)
 }
 
@@ -391,22 +392,22 @@ func serverKeyAgreed(m *Machine, _ []byte) (State, error) {
 		return 0, err
 	}
 	s.tickets = s.ticketCount(m.cfg)
-	m.emit(m.encryptedExtensions())
+	m.emit(m.encryptedExtensions().Append(m.flight()))
 	if s.resumed != nil {
 		return m.endServerFlight()
 	}
 	if m.cfg.ClientAuth != tls.NoClientCert {
-		m.emit(m.d.certificateRequest(nil))
+		m.emit(m.d.certificateRequest(nil).Append(m.flight()))
 	}
 	with, err := s.credential.attach(m.cfg, m.hello.wantsOCSP(), m.hello.Has(wire.ExtSignedCertificateTimestamp))
 	if err != nil {
 		return 0, err
 	}
 	cert := s.credential.message()
-	with.addTo(cert)
-	m.emit(cert)
-	content := signedContent(serverSignatureContext, s.hash())
-	return m.await(StateSign, newSignTask(m.cfg, s.credential, s.scheme, content))
+	with.addTo(&cert)
+	m.emit(cert.Append(m.flight()))
+	content := m.signedContent(serverSignatureContext, s.hash())
+	return m.await(StateSign, m.newSignTask(s.credential, s.scheme, content))
 }
 
 // sendServerHello sends ServerHello and changes to handshake keys.
@@ -430,7 +431,7 @@ func (m *Machine) sendServerHello(own, shared []byte) error {
 	if err := m.cfg.random(hello.Random[:]); err != nil {
 		return err
 	}
-	m.emit(hello)
+	m.emit(hello.Append(m.flight()))
 	s.deriveHandshakeSecrets(shared)
 	if err := m.logHandshakeSecrets(); err != nil {
 		return err
@@ -482,28 +483,28 @@ func serverSigned(m *Machine, _ []byte) (State, error) {
 	if err != nil {
 		return 0, err
 	}
-	m.emit(verify)
+	m.emit(verify.Append(m.flight()))
 	return m.endServerFlight()
 }
 
 // endServerFlight sends Finished. From then on application data may be written.
 func (m *Machine) endServerFlight() (State, error) {
 	s := m.server
-	m.emit(&wire.Finished{VerifyData: s.serverSecret.Finished(nil, s.hash())})
+	m.emit((&wire.Finished{VerifyData: s.serverSecret.Finished(s.mac[:0], s.hash())}).Append(m.flight()))
 
-	main := s.secret.Main()
-	if s.main = main; !s.resumption { // else it is needed once more, for the tickets
-		defer main.Wipe()
+	s.main = s.secret.Main()
+	if !s.resumption { // else it is needed once more, for the tickets
+		defer s.main.Wipe()
 	}
 	hash := s.hash()
-	own := main.ServerTraffic(hash)
+	own := s.main.ServerTraffic(hash)
 	defer own.Wipe()
-	s.peerSecret = main.ClientTraffic(hash)
+	s.peerSecret = s.main.ClientTraffic(hash)
 	if err := m.startSending(s.suite, &own); err != nil {
 		return 0, err
 	}
 	// Only now would the client read the alert of a failure: it has our Finished.
-	if err := m.startExporting(main, &s.peerSecret, &own, hash); err != nil {
+	if err := m.startExporting(&s.main, &s.peerSecret, &own, hash); err != nil {
 		return 0, err
 	}
 	// However long the client takes from here on, nothing is held of what it has offered.
@@ -540,7 +541,7 @@ func serverChainVerified(m *Machine, _ []byte) (State, error) {
 func serverCertificateVerify(m *Machine, msg []byte) (State, error) {
 	s := m.server
 	leaf := m.conn.peer.certificates[0]
-	if err := m.checkCertificateVerify(msg, leaf, signedContent(clientSignatureContext, s.hash())); err != nil {
+	if err := m.checkCertificateVerify(msg, leaf, m.signedContent(clientSignatureContext, s.hash())); err != nil {
 		return 0, err
 	}
 	s.transcript.Write(msg)
@@ -559,7 +560,7 @@ func serverFinished(m *Machine, msg []byte) (State, error) {
 	s.transcript.Write(msg)
 	m.keepForPostAuth(s.postAuth)
 	if s.resumption {
-		if err := m.startTicketing(s.main); err != nil {
+		if err := m.startTicketing(&s.main); err != nil {
 			return 0, err
 		}
 	}

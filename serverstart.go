@@ -141,10 +141,10 @@ func (m *Machine) newCertificateTask() *Task {
 	cfg := m.cfg
 	ask := cfg.GetCertificate != nil && (len(m.d.certs) == 0 || m.conn.serverName() != "")
 	if !ask && !m.lifted(TaskChooseCertificate) {
-		return &Task{kind: TaskChooseCertificate, run: func(*Task) error { return nil }} // nobody asks what it is about
+		return m.newTask(TaskChooseCertificate, func(*Task) error { return nil }) // nobody asks what it is about
 	}
 	info := m.hello.info()
-	return &Task{kind: TaskChooseCertificate, hello: info, run: func(t *Task) error {
+	t := m.newTask(TaskChooseCertificate, func(t *Task) error {
 		if !ask {
 			return nil
 		}
@@ -152,7 +152,9 @@ func (m *Machine) newCertificateTask() *Task {
 			t.certificate, err = cfg.GetCertificate(info)
 			return err
 		})
-	}}
+	})
+	t.hello = info
+	return t
 }
 
 // choose finds the chain that suits the client among ours, or takes the one that

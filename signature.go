@@ -6,8 +6,8 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
-	_ "crypto/sha256" // the hashes of the schemes
-	_ "crypto/sha512"
+	"crypto/sha256"
+	_ "crypto/sha512" // so that crypto.Hash has it
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -238,20 +238,28 @@ const (
 // signedContent is what CertificateVerify of TLS 1.3 signs: 64 spaces, the
 // context, a zero and the transcript hash. In TLS 1.2 the content is the
 // messages, or the parameters, themselves. RFC 8446, Section 4.4.3.
-func signedContent(context string, transcript []byte) []byte {
-	content := make([]byte, 64, 64+len(context)+1+len(transcript))
-	for i := range content {
-		content[i] = ' '
+func (m *Machine) signedContent(context string, transcript []byte) []byte {
+	var content []byte
+	if h := m.handshakeState(); h != nil {
+		content = h.signed[:0]
 	}
+	content = append(content, signedPadding...)
 	content = append(content, context...)
 	content = append(content, 0)
 	return append(content, transcript...)
 }
 
+// signedPadding is 64 spaces.
+const signedPadding = "                                                                "
+
 // digest returns what the primitive of the scheme signs.
 func (s *scheme) digest(content []byte) []byte {
-	if s.hash == 0 {
+	switch s.hash {
+	case 0:
 		return content
+	case crypto.SHA256:
+		sum := sha256.Sum256(content)
+		return sum[:]
 	}
 	h := s.hash.New()
 	h.Write(content)

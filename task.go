@@ -90,11 +90,15 @@ type Task struct {
 	fate atomic.Uint32 // see abandon
 
 	// What is asked.
+	cfg     *Config
 	hello   *tls.ClientHelloInfo
 	request *tls.CertificateRequestInfo
+	groups  []tls.CurveID // of the shares to be made
+	group   *group        // of the share to be answered
+	own     *keyShare
 	scheme  *scheme
 	signer  crypto.Signer
-	content []byte // to be signed, or a ticket
+	content []byte // to be signed, or a ticket, or the peer's share
 	chain   []*x509.Certificate
 	options *x509.VerifyOptions // of TaskVerifyChain
 	early   *EarlyDataInfo      // of TaskDecideEarlyData
@@ -213,7 +217,7 @@ func (t *Task) SignatureScheme() tls.SignatureScheme {
 func (t *Task) Signer() crypto.Signer { return t.signer }
 
 // Message is what [TaskSign] signs: the message, not its hash. It must not be changed.
-func (t *Task) Message() []byte { return t.content }
+func (t *Task) Message() []byte { return t.contentOf(TaskSign) }
 
 // SetSignature answers [TaskSign].
 func (t *Task) SetSignature(signature []byte) {
@@ -242,7 +246,14 @@ func (t *Task) SetVerified(chains [][]*x509.Certificate) {
 
 // Ticket is what [TaskOpenTicket] opens: a ticket, or a session id of TLS 1.2. It must
 // not be changed.
-func (t *Task) Ticket() []byte { return t.content }
+func (t *Task) Ticket() []byte { return t.contentOf(TaskOpenTicket) }
+
+func (t *Task) contentOf(kind TaskKind) []byte {
+	if t.kind != kind {
+		return nil
+	}
+	return t.content
+}
 
 // SetSession answers [TaskOpenTicket] with what was sealed into the ticket, or nil
 // when it is not one of ours: then the handshake is a full one.
@@ -310,6 +321,9 @@ func (m *Machine) await(s State, t *Task) (State, error) {
 func (m *Machine) result() (*Task, error) {
 	t := m.task
 	m.task = nil
+	if !m.lifted(t.kind) { // its place in the handshake should not hold what is asked
+		t.hello, t.request, t.content, t.chain, t.options = nil, nil, nil, nil, nil
+	}
 	if t.err != nil {
 		t.wipe()
 	}
@@ -327,7 +341,12 @@ func (m *Machine) runTask() {
 }
 
 // Task returns the task that the machine waits for, or nil.
-func (m *Machine) Task() *Task { return m.task }
+func (m *Machine) Task() *Task {
+	if m.task == nil || !m.lifted(m.task.kind) { // it is being done
+		return nil
+	}
+	return m.task
+}
 
 // Done hands back the task that the machine waits for, after its Run or its
 // answer. When it returns, what follows is in the output: the flight, or the alert if
@@ -351,54 +370,79 @@ func (m *Machine) Done(t *Task) error {
 
 // The makers of tasks. What they are given is copied, or never changes.
 
+// newTask returns a task. One that nobody lifts out is done before anybody sees it, so those of a
+// handshake share one place in it.
+func (m *Machine) newTask(kind TaskKind, run func(*Task) error) *Task {
+	if h := m.handshakeState(); h != nil && !m.lifted(kind) {
+		h.inline = Task{kind: kind, run: run}
+		return &h.inline
+	}
+	return &Task{kind: kind, run: run}
+}
+
+// owned returns b, for a task of that kind: a copy if it is lifted out, since such a task may
+// outlive everything else.
+func (m *Machine) owned(kind TaskKind, b []byte) []byte {
+	if m.lifted(kind) {
+		return slices.Clone(b)
+	}
+	return b
+}
+
 // newSharesTask makes a client's key shares for the groups, or the key of a TLS 1.2
 // server. X25519 and its hybrid use one key.
-func newSharesTask(cfg *Config, groups []tls.CurveID) *Task {
-	return &Task{kind: TaskKeyExchange, run: func(t *Task) (err error) {
-		t.shares, err = newKeyShares(cfg, groups)
+func (m *Machine) newSharesTask(groups ...tls.CurveID) *Task {
+	t := m.newTask(TaskKeyExchange, func(t *Task) (err error) {
+		t.shares, err = newKeyShares(t.cfg, t.groups)
 		return err
-	}}
+	})
+	t.cfg, t.groups = m.cfg, groups
+	return t
 }
 
 // newAgreeTask computes the shared secret from the peer's share.
-func newAgreeTask(own *keyShare, peer []byte) *Task {
-	peer = slices.Clone(peer)
-	return &Task{kind: TaskKeyExchange, run: func(t *Task) (err error) {
-		t.shared, err = own.shared(peer)
+func (m *Machine) newAgreeTask(own *keyShare, peer []byte) *Task {
+	t := m.newTask(TaskKeyExchange, func(t *Task) (err error) {
+		t.shared, err = t.own.shared(t.content)
 		return err
-	}}
+	})
+	t.own, t.content = own, m.owned(t.kind, peer)
+	return t
 }
 
 // newRespondTask makes our share and the shared secret.
-func newRespondTask(cfg *Config, group tls.CurveID, peer []byte) *Task {
-	peer = slices.Clone(peer)
-	return &Task{kind: TaskKeyExchange, run: func(t *Task) (err error) {
-		t.public, t.shared, err = groupInfo(group).respond(cfg, peer)
+func (m *Machine) newRespondTask(group tls.CurveID, peer []byte) *Task {
+	t := m.newTask(TaskKeyExchange, func(t *Task) (err error) {
+		t.public, t.shared, err = t.group.respond(t.cfg, t.content)
 		return err
-	}}
+	})
+	t.cfg, t.group, t.content = m.cfg, groupInfo(group), m.owned(t.kind, peer)
+	return t
 }
 
 // newSignTask signs content with the key of a credential.
-func newSignTask(cfg *Config, c *credential, s *scheme, content []byte) *Task {
-	return &Task{kind: TaskSign, scheme: s, signer: c.signer, content: content, run: func(t *Task) error {
+func (m *Machine) newSignTask(c *credential, s *scheme, content []byte) *Task {
+	t := m.newTask(TaskSign, func(t *Task) error {
 		return call(ReasonSigningFailed, func() (err error) {
-			t.signature, err = s.sign(t.signer, cfg.randomSource(), t.content)
+			t.signature, err = t.scheme.sign(t.signer, t.cfg.randomSource(), t.content)
 			return err
 		})
-	}}
+	})
+	t.cfg, t.scheme, t.signer, t.content = m.cfg, s, c.signer, m.owned(t.kind, content)
+	return t
 }
 
 // maxSignature is the longest signature that a message can hold.
 const maxSignature = 1<<16 - 1
 
 // takeSignature returns the result of a TaskSign, as CertificateVerify has it.
-func (m *Machine) takeSignature() (*wire.CertificateVerify, error) {
+func (m *Machine) takeSignature() (verify wire.CertificateVerify, err error) {
 	t, err := m.result()
 	if err != nil {
-		return nil, err
+		return verify, err
 	}
 	if len(t.signature) > maxSignature {
-		return nil, failure(ReasonSigningFailed, errSignature)
+		return verify, failure(ReasonSigningFailed, errSignature)
 	}
-	return &wire.CertificateVerify{Algorithm: wire.SignatureScheme(t.scheme.id), Signature: t.signature}, nil
+	return wire.CertificateVerify{Algorithm: wire.SignatureScheme(t.scheme.id), Signature: t.signature}, nil
 }

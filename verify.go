@@ -104,12 +104,10 @@ func (m *Machine) takeVerdict() error {
 // newVerifyTask judges the certificate chain of the peer.
 func (m *Machine) newVerifyTask(chain []*x509.Certificate, raw [][]byte, now time.Time) *Task {
 	cfg, d, ocsp := m.cfg, m.d, m.conn.learn().ocsp
-	t := &Task{kind: TaskVerifyChain, chain: chain}
 	client := m.client != nil
 	options, verify := cfg.verifyOptions(chain, client)
-	t.options = &options
-	t.options.CurrentTime = now
-	t.run = func(t *Task) error {
+	options.CurrentTime = now
+	t := m.newTask(TaskVerifyChain, func(t *Task) error {
 		if verify {
 			verified, err := verifyChain(verifyParams{t.chain, *t.options, d.schemesCert})
 			if err != nil {
@@ -126,7 +124,8 @@ func (m *Machine) newVerifyTask(chain []*x509.Certificate, raw [][]byte, now tim
 			return call(ReasonVerificationRejected, func() error { return ask(raw, t.verified) })
 		}
 		return nil
-	}
+	})
+	t.chain, t.options = chain, &options
 	return t
 }
 

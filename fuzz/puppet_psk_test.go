@@ -58,7 +58,8 @@ func (p *puppet) psk() []byte {
 func (p *puppet) earlyKey(hello []byte) *record.Protection {
 	transcript := schedule.NewTranscript(p.past.suite.hash)
 	transcript.Write(hello)
-	secret := schedule.NewEarlySecret(p.past.suite.hash, p.secret()).ClientEarlyTraffic(transcript.Sum(nil))
+	early := schedule.NewEarlySecret(p.past.suite.hash, p.secret())
+	secret := early.ClientEarlyTraffic(transcript.Sum(nil))
 	return p.past.suite.protection(&secret)
 }
 
@@ -117,7 +118,8 @@ func (p *puppet) bind(msg []byte) []byte {
 		transcript = p.transcript.Clone()
 	}
 	transcript.Write(msg)
-	key := schedule.NewEarlySecret(hash, p.secret()).BinderKey(false)
+	early := schedule.NewEarlySecret(hash, p.secret())
+	key := early.BinderKey(false)
 	for i := range p.hello.PSKBinders {
 		p.hello.PSKBinders[i] = key.Binder(nil, transcript.Sum(nil))
 	}

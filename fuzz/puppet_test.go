@@ -35,7 +35,7 @@ type puppet struct {
 
 	suite       *suite
 	transcript  *schedule.Transcript
-	handshake   *schedule.HandshakeSecret
+	handshake   schedule.HandshakeSecret
 	sending     schedule.TrafficSecret
 	receiving   schedule.TrafficSecret
 	nextSend    schedule.TrafficSecret // of the application phase, until it begins
@@ -493,7 +493,7 @@ func (p *puppet) sendSecondHello(retry *wire.ServerHello) {
 
 // finishClient answers the server's Finished.
 func (p *puppet) finishClient() {
-	if p.handshake == nil {
+	if p.handshake.Hash() == 0 {
 		return
 	}
 	p.mainKeys()

@@ -48,7 +48,8 @@ func TestExportNoContext(t *testing.T) {
 	forEach(t, func(t *testing.T, h Hash) {
 		random := new([RandomLen]byte)
 		old := NewExtendedMasterSecret(h, make([]byte, 32), hashOf(h, "")).Exporter(random, random)
-		current := NewEarlySecret(h, nil).EarlyExporter(hashOf(h, ""))
+		early := NewEarlySecret(h, nil)
+		current := early.EarlyExporter(hashOf(h, ""))
 		for _, test := range []struct {
 			name   string
 			export func(string, []byte, int) ([]byte, error)
@@ -72,7 +73,8 @@ func TestExportNoContext(t *testing.T) {
 func TestExportRefuses(t *testing.T) {
 	random := new([RandomLen]byte)
 	old := NewExtendedMasterSecret(SHA384, make([]byte, 32), hashOf(SHA384, "")).Exporter(random, random)
-	current := NewEarlySecret(SHA384, nil).EarlyExporter(hashOf(SHA384, ""))
+	early := NewEarlySecret(SHA384, nil)
+	current := early.EarlyExporter(hashOf(SHA384, ""))
 	for _, test := range []struct {
 		label      string
 		context, n int

@@ -3,6 +3,7 @@ package schedule
 import (
 	"crypto/fips140"
 	"crypto/hmac"
+	"crypto/subtle"
 	"encoding/binary"
 	"slices"
 )
@@ -55,24 +56,28 @@ func macStack(h Hash, out *[MaxSize]byte, key []byte, message ...[]byte) {
 	}
 
 	// H(K XOR opad, H(K XOR ipad, text)). RFC 2104, Section 2.
-	in = appendXOR(in, block[:h.blockSize()], 0x36)
+	in = in[:h.blockSize()]
+	subtle.XORBytes(in, block[:len(in)], ipad[:])
 	for _, part := range message {
 		in = append(in, part...)
 	}
 	h.sum(out, in)
 	clear(in)
-	in = appendXOR(in[:0], block[:h.blockSize()], 0x5c)
+	in = in[:h.blockSize()]
+	subtle.XORBytes(in, block[:len(in)], opad[:])
 	in = append(in, out[:h.Size()]...)
 	h.sum(out, in)
 	clear(in)
 	clear(block[:])
 }
 
-func appendXOR(b, block []byte, pad byte) []byte {
-	for _, k := range block {
-		b = append(b, k^pad)
+var ipad, opad = pad(0x36), pad(0x5c)
+
+func pad(b byte) (block [maxBlockSize]byte) {
+	for i := range block {
+		block[i] = b
 	}
-	return b
+	return block
 }
 
 // extract is HKDF-Extract. RFC 5869, Section 2.2.

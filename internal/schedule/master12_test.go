@@ -212,7 +212,9 @@ func TestAllocations12(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
-		exporter13 := NewEarlySecret(h, nil).Handshake(preMaster).Main().Exporter(hash)
+		handshake := NewHandshakeSecret(h, preMaster)
+		main := handshake.Main()
+		exporter13 := main.Exporter(hash)
 		pin(1, "exported material in TLS 1.3", func() {
 			if out, err := exporter13.Export("EXPORTER-test", context, 100); err != nil || len(out) != 100 {
 				t.Fatal(err)

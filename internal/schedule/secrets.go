@@ -73,14 +73,32 @@ func (h Hash) empty() []byte {
 type EarlySecret struct{ Secret }
 
 // NewEarlySecret starts the schedule. RFC 8446, Section 7.1.
-func NewEarlySecret(h Hash, psk []byte) *EarlySecret {
+func NewEarlySecret(h Hash, psk []byte) EarlySecret {
 	// https://www.rfc-editor.org/rfc/rfc8446#section-7.1
 	// "if PSK is not in use, Early Secret
 	// will still be HKDF-Extract(0, 0)."
 	if psk == nil {
 		psk = zeros[:h.Size()]
 	}
-	return &EarlySecret{extract(h, zeros[:h.Size()], psk)}
+	return EarlySecret{extract(h, zeros[:h.Size()], psk)}
+}
+
+// withoutPSK are the salts of the second secret when there is no PSK: always the same.
+var withoutPSK256, withoutPSK384 = saltWithoutPSK(SHA256), saltWithoutPSK(SHA384)
+
+func saltWithoutPSK(h Hash) Secret {
+	early := NewEarlySecret(h, nil)
+	return early.derive("derived", h.empty())
+}
+
+// NewHandshakeSecret is that of a handshake without a PSK, with the shared secret of the key exchange: what the
+// EarlySecret of no PSK goes on to, without the way there. RFC 8446, Section 7.1.
+func NewHandshakeSecret(h Hash, shared []byte) HandshakeSecret {
+	salt := &withoutPSK256
+	if h == SHA384 {
+		salt = &withoutPSK384
+	}
+	return HandshakeSecret{extract(h, salt.Bytes(), shared)}
 }
 
 // BinderKey derives binder_key, for a PSK that was provisioned externally or by an earlier handshake.
@@ -107,14 +125,14 @@ func (s *EarlySecret) EarlyExporter(transcript []byte) ExporterSecret {
 }
 
 // Handshake goes on with the shared secret of the key exchange, or nil when there is none. RFC 8446, Section 7.1.
-func (s *EarlySecret) Handshake(shared []byte) *HandshakeSecret {
+func (s *EarlySecret) Handshake(shared []byte) HandshakeSecret {
 	// https://www.rfc-editor.org/rfc/rfc8446#section-7.1
 	// "If a given secret is not available, then the 0-value consisting of a
 	// string of Hash.length bytes set to zeros is used."
 	if shared == nil {
 		shared = zeros[:s.hash.Size()]
 	}
-	return &HandshakeSecret{s.extractNext(shared)}
+	return HandshakeSecret{s.extractNext(shared)}
 }
 
 // HandshakeSecret is the second secret, which has the key exchange in it. RFC 8446, Section 7.1.
@@ -133,8 +151,8 @@ func (s *HandshakeSecret) ServerTraffic(transcript []byte) TrafficSecret {
 }
 
 // Main goes on to the last secret, into which nothing new flows. RFC 8446, Section 7.1.
-func (s *HandshakeSecret) Main() *MainSecret {
-	return &MainSecret{s.extractNext(zeros[:s.hash.Size()])}
+func (s *HandshakeSecret) Main() MainSecret {
+	return MainSecret{s.extractNext(zeros[:s.hash.Size()])}
 }
 
 // MainSecret is the last secret, the "Master Secret" of RFC 8446. RFC 8446, Section 7.1; named by RFC 9846.

@@ -109,11 +109,15 @@ func TestAbsentSecrets(t *testing.T) {
 	forEach(t, func(t *testing.T, h Hash) {
 		zeros := make([]byte, h.Size())
 		absent, present := NewEarlySecret(h, nil), NewEarlySecret(h, zeros)
-		if *absent != *present {
+		if absent != present {
 			t.Error("no PSK is not the same as zeros")
 		}
-		if *absent.Handshake(nil) != *present.Handshake(zeros) {
+		if absent.Handshake(nil) != present.Handshake(zeros) {
 			t.Error("no shared secret is not the same as zeros")
+		}
+		shared := []byte("a shared secret")
+		if NewHandshakeSecret(h, shared) != present.Handshake(shared) {
+			t.Error("the way without a PSK leads elsewhere")
 		}
 	})
 }
@@ -162,7 +166,7 @@ func TestAllocations(t *testing.T) {
 		t.Skip("the standard library's HMAC allocates")
 	}
 	forEach(t, func(t *testing.T, h Hash) {
-		handshake := NewEarlySecret(h, nil).Handshake(make([]byte, 64))
+		handshake := NewHandshakeSecret(h, make([]byte, 64))
 		transcript := NewTranscript(h)
 		sum := make([]byte, 0, MaxSize)
 		key := make([]byte, 32)
@@ -180,8 +184,8 @@ func TestAllocations(t *testing.T) {
 			traffic = traffic.Next()
 			traffic.Wipe()
 		})
-		var main *MainSecret
-		pin(1, "main secret", func() { main = handshake.Main() })
+		var main MainSecret
+		pin(0, "main secret", func() { main = handshake.Main() })
 		main.Wipe()
 		pin(0, "transcript on the caller's stack", func() {
 			var room [MaxSize]byte
@@ -194,7 +198,7 @@ func TestAllocations(t *testing.T) {
 }
 
 func BenchmarkTrafficKeys(b *testing.B) {
-	handshake := NewEarlySecret(SHA256, nil).Handshake(make([]byte, 32))
+	handshake := NewHandshakeSecret(SHA256, make([]byte, 32))
 	transcript, key, iv := make([]byte, 32), make([]byte, 16), make([]byte, 12)
 	b.ReportAllocs()
 	for b.Loop() {

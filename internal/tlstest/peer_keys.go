@@ -66,7 +66,9 @@ func (p *Peer) deriveHandshake() {
 	if p.PSK != nil {
 		psk = p.PSK.Key
 	}
-	p.handshake = schedule.NewEarlySecret(p.suite().hash, psk).Handshake(p.shared)
+	early := schedule.NewEarlySecret(p.suite().hash, psk)
+	handshake := early.Handshake(p.shared)
+	p.handshake = &handshake
 	hash := p.TranscriptHash()
 	p.clientSecret[Handshake] = p.handshake.ClientTraffic(hash)
 	p.serverSecret[Handshake] = p.handshake.ServerTraffic(hash)
@@ -75,7 +77,8 @@ func (p *Peer) deriveHandshake() {
 // deriveApplication derives the application traffic secrets; the transcript ends
 // with the server's Finished.
 func (p *Peer) deriveApplication() {
-	p.main = p.handshake.Main()
+	main := p.handshake.Main()
+	p.main = &main
 	hash := p.TranscriptHash()
 	p.clientSecret[Application] = p.main.ClientTraffic(hash)
 	p.serverSecret[Application] = p.main.ServerTraffic(hash)

@@ -22,7 +22,8 @@ type PSK struct {
 }
 
 func (k *PSK) early() *schedule.EarlySecret {
-	return schedule.NewEarlySecret(suiteOf(k.Suite).hash, k.Key)
+	early := schedule.NewEarlySecret(suiteOf(k.Suite).hash, k.Key)
+	return &early
 }
 
 // binder is the binder of a ClientHello that is cut in front of its binders.

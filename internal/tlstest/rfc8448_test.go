@@ -106,9 +106,9 @@ type player struct {
 	compared   int
 	sides      map[bool]*side // by being the client
 	transcript *schedule.Transcript
-	early      *schedule.EarlySecret
-	handshake  *schedule.HandshakeSecret
-	main       *schedule.MainSecret
+	early      schedule.EarlySecret
+	handshake  schedule.HandshakeSecret
+	main       schedule.MainSecret
 	resumption schedule.ResumptionSecret
 	psk        []byte
 	ticketPSK  []byte

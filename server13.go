@@ -173,24 +173,47 @@ func checkMandatory(hello *wire.ClientHello) error {
 //
 // https://www.rfc-editor.org/rfc/rfc8446#section-4.2.8
 func checkKeyShares(hello *wire.ClientHello) error {
-	// Both lists are the client's to make long: sets keep this linear.
-	const words = 1 << 16 / 64
-	var listed, seen [words]uint64
-	for _, g := range hello.SupportedGroups {
-		listed[g/64] |= 1 << (g % 64)
+	shares, groups := hello.KeyShares, hello.SupportedGroups
+	listed := func(g wire.NamedGroup) bool { return slices.Contains(groups, g) }
+	shared := func(i int) bool {
+		return slices.ContainsFunc(shares[:i], func(s wire.KeyShare) bool { return s.Group == shares[i].Group })
 	}
-	for i := range hello.KeyShares {
-		g := hello.KeyShares[i].Group
-		word, bit := g/64, uint64(1)<<(g%64)
-		if seen[word]&bit != 0 {
+	// Both lists are the client's to make long: sets keep this linear then.
+	if max(len(shares), len(groups)) > 16 {
+		listed, shared = manyKeyShares(shares, groups)
+	}
+	for i := range shares {
+		switch g := shares[i].Group; {
+		case shared(i):
 			return violationf(ReasonDuplicateKeyShare, "%s", g)
-		}
-		if listed[word]&bit == 0 {
+		case !listed(g):
 			return violationf(ReasonUnlistedKeyShare, "%s", g)
 		}
-		seen[word] |= bit
 	}
 	return nil
+}
+
+// manyKeyShares returns what checkKeyShares asks about each share, in their order. The sets are
+// not for the stack, where every handshake would have them.
+//
+//go:noinline
+func manyKeyShares(shares []wire.KeyShare, groups []wire.NamedGroup) (listed func(wire.NamedGroup) bool, shared func(i int) bool) {
+	var all, seen groupSet
+	for _, g := range groups {
+		all.add(g)
+	}
+	return func(g wire.NamedGroup) bool { return !all.add(g) }, func(i int) bool { return !seen.add(shares[i].Group) }
+}
+
+// groupSet is a set of groups.
+type groupSet [1 << 16 / 64]uint64
+
+// add adds a group, and reports whether it is new.
+func (s *groupSet) add(g wire.NamedGroup) bool {
+	word, bit := &s[g/64], uint64(1)<<(g%64)
+	added := *word&bit == 0
+	*word |= bit
+	return added
 }
 
 // negotiate chooses the parameters. It returns the client's key share for the

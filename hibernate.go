@@ -51,6 +51,10 @@ func (m *Machine) wake() error {
 	if m.dormant == nil {
 		return nil
 	}
+	return m.wakeUp()
+}
+
+func (m *Machine) wakeUp() error {
 	d := m.dormant
 	m.dormant = nil
 	m.live = newLive(&m.d.environment)

@@ -179,7 +179,7 @@ func (m *Machine) Step(in []byte) (ev Event, n int) {
 	}
 	m.wake() // a failure is the next event
 	m.adoptFound()
-	if m.queued == 0 {
+	if m.client != nil && m.queued == 0 {
 		m.dropRefused()
 	}
 	for {
@@ -208,8 +208,9 @@ func (m *Machine) Step(in []byte) (ev Event, n int) {
 func (m *Machine) nextEvent() (EventKind, bool) {
 	if m.queued > 0 {
 		kind := m.queue[0]
-		copy(m.queue[:], m.queue[1:])
-		m.queued--
+		if m.queued--; m.queued > 0 {
+			copy(m.queue[:], m.queue[1:])
+		}
 		return kind, true
 	}
 	switch {
@@ -370,8 +371,9 @@ func (m *Machine) Write(p []byte) (n int, err error) {
 func (m *Machine) AppendSealed(dst, p []byte) (_ []byte, n int, err error) {
 	m.wake()
 	m.out.lock()
-	defer m.out.unlock()
-	return m.out.appendSealed(dst, source{p: p})
+	dst, n, err = m.out.appendSealed(dst, source{p: p})
+	m.out.unlock()
+	return dst, n, err
 }
 
 // WriteBuffers is Write for application data in several pieces, which share records: what
@@ -412,8 +414,9 @@ const (
 func (m *Machine) SealInPlace(buf []byte, n int) ([]byte, error) {
 	m.wake()
 	m.out.lock()
-	defer m.out.unlock()
-	return m.out.sealInPlace(buf, n)
+	rec, err := m.out.sealInPlace(buf, n)
+	m.out.unlock()
+	return rec, err
 }
 
 // RecordLen is how many bytes of application data go into a record at most: 16,384, or fewer
@@ -530,6 +533,13 @@ func (m *Machine) Release() {
 
 // adoptFound makes a failure that was found while sending the state.
 func (m *Machine) adoptFound() {
+	// Without the extra there is no lock and no failure, but for these two.
+	if m.out.more != nil || m.out.closed || m.out.tracePanicked {
+		m.adoptFailure()
+	}
+}
+
+func (m *Machine) adoptFailure() {
 	m.out.lock()
 	found := m.out.failure()
 	m.out.unlock()

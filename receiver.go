@@ -52,13 +52,17 @@ func (in *receiver) rest() []byte {
 // save moves the handshake bytes that are left into memory of our own, since
 // the caller's is the caller's again. Without any, no memory is kept.
 func (in *receiver) save(a Allocator) {
-	switch p := in.partial; {
-	case p == nil:
-	case len(p.rest) == 0:
-		in.releaseBuffer(a)
-	default:
-		p.save(a)
+	if in.partial != nil {
+		in.savePartial(a)
 	}
+}
+
+func (in *receiver) savePartial(a Allocator) {
+	if len(in.partial.rest) == 0 {
+		in.releaseBuffer(a)
+		return
+	}
+	in.partial.save(a)
 }
 
 func (p *partial) save(a Allocator) {
@@ -174,7 +178,10 @@ func (m *Machine) endReceiving() {
 // one. Messages that are not expected, or too long, are refused before they are
 // put together.
 func (m *Machine) takeMessage() bool {
-	t, length, ok := wire.Header(m.in.rest())
+	if m.in.partial == nil {
+		return false
+	}
+	t, length, ok := wire.Header(m.in.partial.rest)
 	if !ok {
 		return false
 	}
@@ -234,6 +241,10 @@ func (m *Machine) tracePanic() error {
 	if m.env().trace == nil {
 		return nil
 	}
+	return m.adoptTracePanic()
+}
+
+func (m *Machine) adoptTracePanic() error {
 	m.out.lock()
 	defer m.out.unlock()
 	if !m.out.tracePanicked {

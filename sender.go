@@ -77,14 +77,14 @@ func (s *sender) locker() sync.Locker {
 }
 
 func (s *sender) lock() {
-	if mu := s.locker(); mu != nil {
-		mu.Lock()
+	if s.more != nil && s.more.mu != nil {
+		s.more.mu.Lock()
 	}
 }
 
 func (s *sender) unlock() {
-	if mu := s.locker(); mu != nil {
-		mu.Unlock()
+	if s.more != nil && s.more.mu != nil {
+		s.more.mu.Unlock()
 	}
 }
 

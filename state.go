@@ -392,7 +392,7 @@ func (m *Machine) apply(in input, msg []byte) bool {
 		panic("tlscore: transition not in the table: " + m.state.String() + " to " + next.String())
 	}
 	m.state = next
-	if !next.task() { // what it will add belongs to the same flight
+	if (m.client != nil || m.server != nil) && !next.task() { // what it will add belongs to the same flight
 		m.flush()
 	}
 	return true

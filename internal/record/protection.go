@@ -173,7 +173,9 @@ func (p *Protection) Open(record []byte) (t ContentType, content []byte, err err
 	if len(inner) > int(p.maxInner) {
 		return 0, nil, ErrInnerOverflow
 	}
-	inner = trimZeros(inner)
+	if n := len(inner); n > 0 && inner[n-1] == 0 { // padding, which is rare
+		inner = trimZeros(inner)
+	}
 	// https://www.rfc-editor.org/rfc/rfc8446#section-5.4
 	// "If a receiving implementation does not
 	// find a non-zero octet in the cleartext, it MUST terminate the
@@ -256,19 +258,19 @@ func (p *Protection) SealPadded(b []byte, t ContentType, content []byte, pad int
 		}
 		return p.seal12(b, t, content)
 	}
-	start := len(b)
-	b = slices.Grow(b, len(content)+pad+Overhead)
-	b = AppendHeader(b, TypeApplicationData, VersionTLS12, len(content)+1+pad+TagLen)
-	body := len(b)
-	b = append(b, content...)
-	b = append(b, byte(t))
-	padding := len(b)
-	b = b[:padding+pad]
-	clear(b[padding:])
-	inner := b[body:]
-	p.aead.Seal(inner[:0], p.nonce[:], inner, b[start:body])
+	size := len(content) + pad + Overhead
+	if cap(b)-len(b) < size {
+		b = slices.Grow(b, size)
+	}
+	rec := b[len(b) : len(b)+size]
+	AppendHeader(rec[:0], TypeApplicationData, VersionTLS12, size-HeaderLen)
+	inner := rec[HeaderLen : size-TagLen]
+	copy(inner, content)
+	inner[len(content)] = byte(t)
+	clear(inner[len(content)+1:])
+	p.aead.Seal(inner[:0], p.nonce[:], inner, rec[:HeaderLen])
 	p.goTo(p.seq + 1)
-	return b[:len(b)+TagLen]
+	return b[:len(b)+size]
 }
 
 // Headroom is how many bytes stand in front of the content in a record: the header, and in TLS 1.2 with AES-GCM a part of

@@ -166,6 +166,12 @@ type Config struct {
 	// multiple of so many bytes, which hides lengths; 0 and 1 pad nothing, the most
 	// is 16384. RFC 8446, Section 5.4.
 	RecordPadding int
+	// SmallFirstRecords makes records of application data fit a packet, with at most 1,400
+	// bytes, for the first 64 KiB of it, and again after none was written for a second, or
+	// the connection has hibernated or moved: their receiver can use each as soon as its
+	// packet is there. Afterwards they are long, which costs less. It asks Time with each
+	// Write. SealInPlace makes the records that it is asked for.
+	SmallFirstRecords bool
 	// GREASE makes a client offer reserved values beside real ones, so that servers
 	// stay tolerant of what they do not know. RFC 8701.
 	GREASE bool
@@ -299,6 +305,7 @@ func (c *Config) Clone() *Config {
 	clone.SignedCertificateTimestamps = c.SignedCertificateTimestamps
 	clone.RecordSizeLimit = c.RecordSizeLimit
 	clone.RecordPadding = c.RecordPadding
+	clone.SmallFirstRecords = c.SmallFirstRecords
 	clone.GREASE = c.GREASE
 	clone.ShuffleExtensions = c.ShuffleExtensions
 	clone.KeyLogWriter = c.KeyLogWriter

@@ -20,9 +20,11 @@ type credential struct {
 	cert   *tls.Certificate
 	leaf   *x509.Certificate
 	signer crypto.Signer
-	// chain has the facts that the choice among several credentials needs. It is
-	// empty in one that the application has chosen.
-	chain []chainFacts
+	// What follows belongs to a config, and is empty in one that the application has
+	// chosen: the facts that the choice among several needs, and the Certificate message of
+	// TLS 1.3 without attachments.
+	chain   []chainFacts
+	encoded []byte
 }
 
 // chainFacts is what is known about a certificate of a chain.
@@ -97,6 +99,8 @@ func newConfiguredCredential(cert *tls.Certificate) (*credential, error) {
 		}
 		c.chain = append(c.chain, facts)
 	}
+	msg := c.message()
+	c.encoded = msg.Append(nil)
 	return c, nil
 }
 
@@ -185,6 +189,16 @@ func (c *credential) message() (msg wire.Certificate) {
 		msg.Entries[i].Data = der
 	}
 	return msg
+}
+
+// appendMessage appends the Certificate message of TLS 1.3 with the attachments.
+func (c *credential) appendMessage(b []byte, with *attachments) []byte {
+	if c.encoded != nil && len(with.ocsp) == 0 && len(with.scts) == 0 {
+		return append(b, c.encoded...)
+	}
+	msg := c.message()
+	with.addTo(&msg)
+	return msg.Append(b)
 }
 
 // addTo puts the attachments into a Certificate message of TLS 1.3.

@@ -308,7 +308,7 @@ const hostNameBytes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234
 
 func (c *Config) deriveLimits(d *derived) error {
 	limits, err := c.Limits.check()
-	d.environment = environment{limits, c.Allocator, c.Trace, c.RecordPadding}
+	d.environment = environment{limits, c.Allocator, c.Trace, c.now, c.RecordPadding, c.SmallFirstRecords}
 	return err
 }
 

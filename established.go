@@ -268,6 +268,7 @@ func (m *Machine) restoreHalves(r *stateReader) bool {
 	out.finished, out.closed = true, r.has(stateSendingEnded)
 	out.maxContent = content
 	out.answered, out.updateOwed, out.updateAwaited = r.has(stateAnswered), r.has(stateUpdateOwed), r.has(stateUpdateAwaited)
+	out.startPace()
 	if out.gate = gateOpen; out.closed {
 		out.shut(ErrWriteClosed)
 	}

@@ -43,8 +43,9 @@ func (e *UnsupportedConfigError) Error() string {
 //     trust the authorities of the system.
 //   - In what the callbacks are given, Conn and Context are nil, and
 //     ExportKeyingMaterial panics: there is a method of the same name in Machine.
-//   - PreferServerCipherSuites and DynamicRecordSizingDisabled have no meaning here:
-//     a server follows its own order, and records are never kept small.
+//   - PreferServerCipherSuites has no meaning here: a server follows its own order.
+//   - Without DynamicRecordSizingDisabled it is SmallFirstRecords, which does the same
+//     by other numbers.
 //
 // The Config asks for OCSP responses and certificate timestamps, as crypto/tls does.
 func FromStd(std *tls.Config) (*Config, error) {
@@ -74,6 +75,7 @@ func FromStd(std *tls.Config) (*Config, error) {
 		SignedCertificateTimestamps: true,
 		KeyLogWriter:                std.KeyLogWriter,
 		SessionTicketsDisabled:      std.SessionTicketsDisabled,
+		SmallFirstRecords:           !std.DynamicRecordSizingDisabled,
 	}
 	if std.SessionTicketKey != [32]byte{} {
 		keys, err := NewTicketKeys(std.SessionTicketKey)

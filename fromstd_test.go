@@ -22,14 +22,14 @@ var stdFields = map[string]string{
 	"ClientCAs": "carried", "InsecureSkipVerify": "carried", "KeyLogWriter": "carried", "SessionTicketsDisabled": "carried",
 
 	"CipherSuites": "converted", "CurvePreferences": "converted", "MinVersion": "converted", "MaxVersion": "converted",
-	"SessionTicketKey": "converted",
+	"SessionTicketKey": "converted", "DynamicRecordSizingDisabled": "converted",
 
 	"NameToCertificate": "refused", "GetConfigForClient": "refused", "ClientSessionCache": "refused",
 	"UnwrapSession": "refused", "WrapSession": "refused", "Renegotiation": "refused",
 	"EncryptedClientHelloConfigList": "refused", "EncryptedClientHelloRejectionVerify": "refused",
 	"GetEncryptedClientHelloKeys": "refused", "EncryptedClientHelloKeys": "refused",
 
-	"PreferServerCipherSuites": "without meaning", "DynamicRecordSizingDisabled": "without meaning",
+	"PreferServerCipherSuites": "without meaning",
 }
 
 // setField gives a field of tls.Config a value that is not its zero value.
@@ -139,6 +139,8 @@ func TestFromStdConverts(t *testing.T) {
 			return slices.Equal(c.CurvePreferences, []tls.CurveID{tls.CurveP384, tls.X25519})
 		}},
 		{"no groups", &tls.Config{CurvePreferences: []tls.CurveID{}}, func(c *Config) bool { return c.CurvePreferences == nil }},
+		{"record sizes as they are by default", &tls.Config{}, func(c *Config) bool { return c.SmallFirstRecords }},
+		{"long records", &tls.Config{DynamicRecordSizingDisabled: true}, func(c *Config) bool { return !c.SmallFirstRecords }},
 		{"a key for tickets", &tls.Config{SessionTicketKey: [32]byte{7}}, func(c *Config) bool { return c.TicketKeys != nil }},
 	} {
 		cfg, err := FromStd(test.std)

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"sync/atomic"
+	"time"
 
 	"tlscore.example/tlscore/internal/schedule"
 )
@@ -21,10 +22,12 @@ type live struct {
 
 // environment is what the two directions need of a config.
 type environment struct {
-	limits    Limits
-	allocator Allocator
-	trace     func(TraceMessage)
-	padding   int // what the plaintext of a record is padded to a multiple of
+	limits     Limits
+	allocator  Allocator
+	trace      func(TraceMessage)
+	now        func() time.Time
+	padding    int // what the plaintext of a record is padded to a multiple of
+	smallFirst bool
 }
 
 // negotiated is what ConnectionState tells, and what is kept beside it.

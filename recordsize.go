@@ -74,7 +74,7 @@ func (s *sender) sealedSize(n int) int { return n + s.padding(n) + s.key.Overhea
 // fit returns how many of n bytes go into one record that is no longer than room;
 // 0 or less when it has no room for any.
 func (s *sender) fit(n, room int) int {
-	n = min(n, int(s.maxContent))
+	n = min(n, s.recordLen())
 	if s.sealedSize(n) <= room {
 		return n
 	}

@@ -93,6 +93,7 @@ type setup struct {
 	clientALPN []string
 	serverALPN []string
 	plain      bool // no middlebox compatibility mode
+	small      bool // small first records
 	keyRecords uint64
 	output     int
 
@@ -179,6 +180,7 @@ func drawSetup(t *rapid.T) setup {
 	if rapid.Bool().Draw(t, "alpn") {
 		s.clientALPN, s.serverALPN = []string{"x", "h2"}, []string{"h2"}
 	}
+	s.small = rapid.Bool().Draw(t, "small first records")
 	s.drawClient(t)
 	if rapid.Bool().Draw(t, "resume") {
 		s.early = s.version == v13 && rapid.Bool().Draw(t, "early data")
@@ -313,6 +315,7 @@ func (s setup) clientConfig() *tlscore.Config {
 		KeyShares:         s.shares,
 		NextProtos:        s.clientALPN,
 		NoMiddleboxCompat: s.plain,
+		SmallFirstRecords: s.small,
 		Limits:            tlscore.Limits{KeyRecords: s.keyRecords, Output: s.output},
 		SessionCache:      &memory{slices.Clone(s.session)},
 		EarlyData:         s.early,
@@ -326,18 +329,19 @@ func (s setup) clientConfig() *tlscore.Config {
 
 func (s setup) serverConfig() *tlscore.Config {
 	cfg := &tlscore.Config{
-		Rand:             newSeeded(s.seed, 's'),
-		Time:             tlstest.Clock,
-		Certificates:     []tls.Certificate{certificate(s.key, s.chain)},
-		MaxVersion:       s.best[1],
-		CipherSuites:     slices.Concat(s.suites, s.suites12),
-		Tasks:            s.tasks[1],
-		CurvePreferences: s.groups,
-		NextProtos:       s.serverALPN,
-		Limits:           tlscore.Limits{KeyRecords: s.keyRecords, Output: s.output},
-		TicketKeys:       s.keys,
-		ClientAuth:       s.auth,
-		ClientCAs:        roots,
+		Rand:              newSeeded(s.seed, 's'),
+		Time:              tlstest.Clock,
+		Certificates:      []tls.Certificate{certificate(s.key, s.chain)},
+		MaxVersion:        s.best[1],
+		CipherSuites:      slices.Concat(s.suites, s.suites12),
+		Tasks:             s.tasks[1],
+		CurvePreferences:  s.groups,
+		NextProtos:        s.serverALPN,
+		SmallFirstRecords: s.small,
+		Limits:            tlscore.Limits{KeyRecords: s.keyRecords, Output: s.output},
+		TicketKeys:        s.keys,
+		ClientAuth:        s.auth,
+		ClientCAs:         roots,
 	}
 	if s.early {
 		cfg.MaxEarlyData = 1000
@@ -1031,6 +1035,7 @@ func lawMoved(tt *testing.T, t *rapid.T) {
 func interrupted(tt *testing.T, t *rapid.T, interrupt func(*rapid.T, *party, setup)) {
 	s := drawSetup(t)
 	s.post, s.tasks = false, [2]tlscore.TaskSet{}
+	s.small = false // it begins with small records again
 	type step struct {
 		server, update, request, closes bool
 		data                            []byte

@@ -44,6 +44,7 @@ type senderExtra struct {
 	err   error        // what Write returns behind a closed gate
 	found error        // a failure found while sending, until a Step makes it the state
 	epoch uint64       // KeyUpdates sent
+	pace  *pace        // of small first records; nil without them
 
 	// Answers to a CertificateRequest behind the handshake: how far into the output the
 	// last of them reaches, and how many it holds.
@@ -339,6 +340,7 @@ func (s *sender) start(suite *cipherSuite, secret *schedule.TrafficSecret, key r
 	s.suite = suite
 	s.keep(sendingSecret, &secret.Secret)
 	s.replaceTrafficKey(key)
+	s.startPace()
 	s.finished = true
 	s.gate = gateOpen
 }
@@ -356,6 +358,7 @@ func (s *sender) start12(suite *cipherSuite) {
 	if s.env.limits.KeyRecords != 0 {
 		s.key.SetLimit(s.env.limits.KeyRecords)
 	}
+	s.startPace()
 	s.finished = true
 	s.gate = gateOpen
 }
@@ -472,6 +475,9 @@ func (s *sender) write(p source) (n int, err error) {
 	if s.gate != gateOpen {
 		return 0, s.refusal()
 	}
+	if err := s.keepPace(); err != nil {
+		return 0, err
+	}
 	for left := p.len(); left > 0; {
 		room := s.env.limits.Output - s.pending()
 		take := s.fit(left, room)
@@ -501,6 +507,9 @@ func (s *sender) write(p source) (n int, err error) {
 func (s *sender) appendSealed(dst []byte, p source) (_ []byte, n int, err error) {
 	if s.gate != gateOpen {
 		return dst, 0, s.refusal()
+	}
+	if err := s.keepPace(); err != nil {
+		return dst, 0, err
 	}
 	start := len(dst)
 	dst = s.appendOutput(dst)
@@ -565,6 +574,7 @@ func (p *source) appendTo(b []byte, n int) []byte {
 // once, or not at all where the cipher can read them where they are.
 func (s *sender) sealData(b []byte, p *source, n int) []byte {
 	s.answered = false
+	s.sealed(n)
 	if n <= len(p.p) {
 		content := p.p[:n]
 		p.p = p.p[n:]
@@ -627,15 +637,25 @@ func (s *sender) sealedLen(n int) int {
 	if n <= 0 {
 		return 0
 	}
-	whole, rest := n/int(s.maxContent), n%int(s.maxContent)
 	if !s.key.Keyed() || s.suite == nil { // it cannot be written now, or not yet
-		return n + (whole+1)*record.MaxOverhead
+		return n + (n/s.smallLen()+1)*record.MaxOverhead
 	}
-	size, records := whole*s.sealedSize(int(s.maxContent)), uint64(whole)
-	if rest > 0 {
-		size += s.sealedSize(rest)
-		records++
+	size, records := 0, uint64(0)
+	cut := func(n, longest int) {
+		whole, rest := n/longest, n%longest
+		size += whole * s.sealedSize(longest)
+		records += uint64(whole)
+		if rest > 0 {
+			size += s.sealedSize(rest)
+			records++
+		}
 	}
+	if s.pace() != nil { // as if it had paused, which it may have until then
+		small := min(n, smallBurst+s.smallLen())
+		cut(small, s.smallLen())
+		n -= small
+	}
+	cut(n, int(s.maxContent))
 	if s.suite.tls12() { // which has no KeyUpdate
 		return size
 	}

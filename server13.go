@@ -426,9 +426,7 @@ func serverKeyAgreed(m *Machine, _ []byte) (State, error) {
 	if err != nil {
 		return 0, err
 	}
-	cert := s.credential.message()
-	with.addTo(&cert)
-	m.emit(cert.Append(m.flight()))
+	m.emit(s.credential.appendMessage(m.flight(), &with))
 	content := m.signedContent(serverSignatureContext, s.hash())
 	return m.await(StateSign, m.newSignTask(s.credential, s.scheme, content))
 }

@@ -152,16 +152,17 @@ func (c *negotiated) exporter12() *schedule.Exporter12 {
 // state returns what ConnectionState tells.
 func (c *negotiated) state() tls.ConnectionState {
 	s := tls.ConnectionState{
-		Version:                    c.version,
-		CipherSuite:                c.cipherSuite,
-		CurveID:                    c.curve,
-		NegotiatedProtocol:         c.protocol(),
-		NegotiatedProtocolIsMutual: c.mutual,
-		ServerName:                 c.serverName(),
-		HandshakeComplete:          c.complete,
-		DidResume:                  c.resumed,
-		HelloRetryRequest:          c.retried,
+		Version:            c.version,
+		CipherSuite:        c.cipherSuite,
+		CurveID:            c.curve,
+		NegotiatedProtocol: c.protocol(),
+		ServerName:         c.serverName(),
+		HandshakeComplete:  c.complete,
+		DidResume:          c.resumed,
+		HelloRetryRequest:  c.retried,
 	}
+	//lint:ignore SA1019 crypto/tls sets it, too
+	s.NegotiatedProtocolIsMutual = c.mutual
 	if p := c.peer; p != nil {
 		s.PeerCertificates, s.VerifiedChains = p.certificates, p.chains
 		s.OCSPResponse, s.SignedCertificateTimestamps = p.ocsp, p.scts

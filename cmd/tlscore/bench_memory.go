@@ -2,196 +2,34 @@ package main
 
 import (
 	"bytes"
-	"crypto"
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/ecdh"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
-	"net"
 	"runtime"
 	"sync"
 	"time"
 
 	"tlscore.example/tlscore"
+	"tlscore.example/tlscore/internal/benchkit"
 )
 
 // What bench measures in memory. Everybody has the same certificate, with an ECDSA key on
 // P-256 and signed by such an authority, X25519 and AES-128-GCM.
 
-// benchPKI has the certificate of the servers, and the configs.
-type benchPKI struct {
-	leaf  tls.Certificate
-	roots *x509.CertPool
-}
-
-func newBenchPKI() (*benchPKI, error) {
-	root := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "bench root"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(1, 0, 0),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	rootKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	der, err := x509.CreateCertificate(rand.Reader, root, root, rootKey.Public(), rootKey)
-	if err != nil {
-		return nil, err
-	}
-	if root, err = x509.ParseCertificate(der); err != nil {
-		return nil, err
-	}
-	leaf := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
-		NotBefore: root.NotBefore, NotAfter: root.NotAfter, KeyUsage: x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	if der, err = x509.CreateCertificate(rand.Reader, leaf, root, key.Public(), rootKey); err != nil {
-		return nil, err
-	}
-	p := &benchPKI{leaf: tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, roots: x509.NewCertPool()}
-	p.roots.AddCert(root)
-	return p, nil
-}
-
-func (p *benchPKI) client() *tlscore.Config {
-	return &tlscore.Config{
-		ServerName: "localhost", RootCAs: p.roots, MinVersion: tls.VersionTLS13,
-		CurvePreferences: []tls.CurveID{tls.X25519}, CipherSuites: []uint16{tls.TLS_AES_128_GCM_SHA256},
-	}
-}
-
-func (p *benchPKI) server() *tlscore.Config {
-	return &tlscore.Config{Certificates: []tls.Certificate{p.leaf}, MinVersion: tls.VersionTLS13, TicketCount: -1}
-}
-
-func (p *benchPKI) stdClient() *tls.Config {
-	return &tls.Config{
-		ServerName: "localhost", RootCAs: p.roots, MinVersion: tls.VersionTLS13,
-		CurvePreferences: []tls.CurveID{tls.X25519},
-	}
-}
-
-func (p *benchPKI) stdServer() *tls.Config {
-	return &tls.Config{Certificates: []tls.Certificate{p.leaf}, MinVersion: tls.VersionTLS13, SessionTicketsDisabled: true}
-}
-
-// stopwatch is what one side of a connection takes.
-type stopwatch struct{ total time.Duration }
-
-func (s *stopwatch) time(f func()) {
-	began := time.Now()
-	f()
-	s.total += time.Since(began)
-}
-
-// measured runs f on behalf of a side.
-type measured func(f func())
-
-func unmeasured(f func()) { f() }
-
-// stepAll steps to the next stop.
-func stepAll(m *tlscore.Machine, in []byte) {
-	for {
-		ev, n := m.Step(in)
-		if in = in[n:]; ev.Stop() {
-			return
-		}
-	}
-}
-
-// connectMachines makes a connection, and has what each side does measured.
-func connectMachines(clientConfig, serverConfig *tlscore.Config, atClient, atServer measured) (client, server *tlscore.Machine, err error) {
-	var room [2][8 << 10]byte
-	atClient(func() {
-		if client, err = tlscore.NewClient(clientConfig); err == nil {
-			client.Step(nil)
-		}
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	toServer := client.AppendOutput(room[0][:0])
-	atServer(func() {
-		if server, err = tlscore.NewServer(serverConfig); err == nil {
-			stepAll(server, toServer)
-		}
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	toClient := server.AppendOutput(room[1][:0])
-	atClient(func() { stepAll(client, toClient) })
-	toServer = client.AppendOutput(room[0][:0])
-	atServer(func() { stepAll(server, toServer) })
-	if client.State() != tlscore.StateConnected || server.State() != tlscore.StateConnected {
-		return nil, nil, errors.Join(errors.New("no connection"), client.Err(), server.Err())
-	}
-	return client, server, nil
-}
-
-// memoryConn is a connection of crypto/tls in memory: a pipe for the handshake, then buffers
-// that one goroutine writes and reads.
-type memoryConn struct {
-	net.Conn
-	in, out *bytes.Buffer
-}
-
-func (c *memoryConn) Read(p []byte) (int, error) {
-	if c.in != nil {
-		return c.in.Read(p)
-	}
-	return c.Conn.Read(p)
-}
-
-func (c *memoryConn) Write(p []byte) (int, error) {
-	if c.out != nil {
-		return c.out.Write(p)
-	}
-	return c.Conn.Write(p)
-}
-
-// connectStd makes a connection of crypto/tls, whose ends one goroutine can use.
-func (p *benchPKI) connectStd() (client, server *tls.Conn, err error) {
-	a, b := net.Pipe()
-	near, far := &memoryConn{Conn: a}, &memoryConn{Conn: b}
-	client, server = tls.Client(near, p.stdClient()), tls.Server(far, p.stdServer())
-	done := make(chan error, 1)
-	go func() { done <- server.Handshake() }()
-	if err := errors.Join(client.Handshake(), <-done); err != nil {
-		return nil, nil, err
-	}
-	there, back := new(bytes.Buffer), new(bytes.Buffer)
-	near.in, near.out, far.in, far.out = back, there, there, back
-	return client, server, nil
-}
-
-// records compares a record's way from one end to the other with sealing and opening it.
-func (b *bencher) records() (results []benchResult, err error) {
+// benchRecords compares a record's way from one end to the other with sealing and opening it.
+func benchRecords(r *benchkit.Runner) (results []benchkit.Result, err error) {
 	for _, size := range []struct {
 		name          string
 		n, times      int
 		goal, inPlace float64
 	}{{"16 KiB", 16 << 10, 300, 1.05, 1.02}, {"1 KiB", 1 << 10, 3000, 1.12, 1.08}, {"100 B", 100, 6000, 1.20, 1.15}} {
-		client, server, err := connectMachines(b.pki.client(), b.pki.server(), unmeasured, unmeasured)
+		client, server, err := benchkit.ConnectMachines(r.PKI.Client(), r.PKI.Server(), benchkit.Unmeasured, benchkit.Unmeasured)
 		if err != nil {
 			return nil, err
 		}
-		stdClient, stdServer, err := b.pki.connectStd()
+		stdClient, stdServer, err := r.PKI.ConnectStd()
 		if err != nil {
 			return nil, err
 		}
@@ -211,10 +49,10 @@ func (b *bencher) records() (results []benchResult, err error) {
 		var header [5]byte
 		failed := false
 		times := size.times
-		if b.quick {
+		if r.Quick {
 			times /= 10
 		}
-		t := b.interleave(
+		t := r.Interleave(
 			func() {
 				for range times {
 					wire, _, _ = client.AppendSealed(wire[:0], data)
@@ -248,76 +86,20 @@ func (b *bencher) records() (results []benchResult, err error) {
 			return nil, errors.New("a record did not arrive")
 		}
 		results = append(results,
-			upTo(size.goal, "record of "+size.name, ratio(t[0], t[3]), "× bare"),
-			upTo(size.inPlace, "record of "+size.name+", in place", ratio(t[1], t[3]), "× bare"),
-			plainly("record of "+size.name+", crypto/tls", ratio(t[2], t[3]), "× bare"))
+			benchkit.UpTo(size.goal, "record of "+size.name, benchkit.Ratio(t[0], t[3]), "× bare"),
+			benchkit.UpTo(size.inPlace, "record of "+size.name+", in place", benchkit.Ratio(t[1], t[3]), "× bare"),
+			benchkit.Plainly("record of "+size.name+", crypto/tls", benchkit.Ratio(t[2], t[3]), "× bare"))
 	}
 	return results, nil
 }
 
-// primitives are what the sides of a handshake cannot avoid.
-type primitives struct {
-	key       *ecdsa.PrivateKey
-	leaf      []byte
-	roots     *x509.CertPool
-	peer      *ecdh.PrivateKey
-	digest    [32]byte
-	signature []byte
-	err       error
-}
-
-func (p *benchPKI) primitives() (*primitives, error) {
-	peer, err := ecdh.X25519().GenerateKey(rand.Reader)
+// benchFullHandshakes compares full handshakes with their primitives.
+func benchFullHandshakes(r *benchkit.Runner) ([]benchkit.Result, error) {
+	w, err := r.PKI.Primitives()
 	if err != nil {
 		return nil, err
 	}
-	w := &primitives{key: p.leaf.PrivateKey.(*ecdsa.PrivateKey), leaf: p.leaf.Certificate[0], roots: p.roots, peer: peer, digest: sha256.Sum256(nil)}
-	w.sign()
-	return w, w.err
-}
-
-// exchange is a key exchange: generation and agreement.
-func (w *primitives) exchange() {
-	own, err := ecdh.X25519().GenerateKey(rand.Reader)
-	if err == nil {
-		_, err = own.ECDH(w.peer.PublicKey())
-	}
-	w.err = errors.Join(w.err, err)
-}
-
-func (w *primitives) sign() {
-	signature, err := w.key.Sign(rand.Reader, w.digest[:], crypto.SHA256)
-	w.signature = signature
-	w.err = errors.Join(w.err, err)
-}
-
-// verify parses and verifies the certificate, and verifies the signature.
-func (w *primitives) verify() {
-	leaf, err := x509.ParseCertificate(w.leaf)
-	if err == nil {
-		_, err = leaf.Verify(x509.VerifyOptions{Roots: w.roots, DNSName: "localhost"})
-	}
-	if err == nil && !ecdsa.VerifyASN1(leaf.PublicKey.(*ecdsa.PublicKey), w.digest[:], w.signature) {
-		err = errors.New("the signature does not verify")
-	}
-	w.err = errors.Join(w.err, err)
-}
-
-func (w *primitives) ciphers() {
-	for range 4 { // two directions, in the handshake and behind it
-		if block, err := aes.NewCipher(make([]byte, 16)); err == nil {
-			cipher.NewGCM(block)
-		}
-	}
-}
-
-// fullHandshakes compares full handshakes with their primitives.
-func (b *bencher) fullHandshakes() ([]benchResult, error) {
-	w, err := b.pki.primitives()
-	if err != nil {
-		return nil, err
-	}
-	return b.handshakes("full", b.pki.client(), b.pki.server(), func() { w.exchange(); w.verify() }, func() { w.exchange(); w.sign() }, w, 1.08, 1.12)
+	return handshakes(r, "full", r.PKI.Client(), r.PKI.Server(), func() { w.Exchange(); w.Verify() }, func() { w.Exchange(); w.Sign() }, w, 1.08, 1.12)
 }
 
 // sameSession is a cache that gives out one session again and again.
@@ -331,85 +113,79 @@ func (s *sameSession) Put(_ string, session []byte) {
 	}
 }
 
-// resumedHandshakes compares resumed handshakes with theirs: a key exchange on each side.
-func (b *bencher) resumedHandshakes() ([]benchResult, error) {
-	w, err := b.pki.primitives()
+// benchResumedHandshakes compares resumed handshakes with theirs: a key exchange on each side.
+func benchResumedHandshakes(r *benchkit.Runner) ([]benchkit.Result, error) {
+	w, err := r.PKI.Primitives()
 	if err != nil {
 		return nil, err
 	}
-	clientConfig, serverConfig := b.pki.client(), b.pki.server()
+	clientConfig, serverConfig := r.PKI.Client(), r.PKI.Server()
 	clientConfig.SessionCache = new(sameSession)
 	if serverConfig.TicketKeys, err = tlscore.NewTicketKeys([32]byte{1}); err != nil {
 		return nil, err
 	}
 	first := serverConfig.Clone()
 	first.TicketCount = 1
-	client, server, err := connectMachines(clientConfig, first, unmeasured, unmeasured)
+	client, server, err := benchkit.ConnectMachines(clientConfig, first, benchkit.Unmeasured, benchkit.Unmeasured)
 	if err != nil {
 		return nil, err
 	}
-	stepAll(client, server.AppendOutput(make([]byte, 0, 8<<10))) // the ticket
-	client, _, err = connectMachines(clientConfig, serverConfig, unmeasured, unmeasured)
+	benchkit.StepAll(client, server.AppendOutput(make([]byte, 0, 8<<10))) // the ticket
+	client, _, err = benchkit.ConnectMachines(clientConfig, serverConfig, benchkit.Unmeasured, benchkit.Unmeasured)
 	if err != nil || !client.ConnectionState().DidResume {
 		return nil, fmt.Errorf("no resumption: %w", err)
 	}
-	return b.handshakes("resumed", clientConfig, serverConfig, w.exchange, w.exchange, w, 1.15, 1.20)
+	return handshakes(r, "resumed", clientConfig, serverConfig, w.Exchange, w.Exchange, w, 1.15, 1.20)
 }
 
-// handshakes compares the two sides of handshakes with the primitives of each.
-func (b *bencher) handshakes(kind string, clientConfig, serverConfig *tlscore.Config, clientBase, serverBase func(), w *primitives, clientGoal, serverGoal float64) ([]benchResult, error) {
+// handshakes compares the two sides of handshakes with the primitives of each, a few of the ones
+// and then a few of the others.
+func handshakes(r *benchkit.Runner, kind string, clientConfig, serverConfig *tlscore.Config, clientBase, serverBase func(), w *benchkit.Primitives, clientGoal, serverGoal float64) ([]benchkit.Result, error) {
 	times := 30
-	if b.quick {
+	if r.Quick {
 		times = 3
 	}
 	var client, server, clientBare, serverBare, std []float64
-	for range b.rounds {
-		var c, s stopwatch
+	for range r.Rounds {
+		var ours, base [2]benchkit.Stopwatch
+		var theirs benchkit.Stopwatch
 		for range times {
-			if _, _, err := connectMachines(clientConfig, serverConfig, c.time, s.time); err != nil {
+			if _, _, err := benchkit.ConnectMachines(clientConfig, serverConfig, ours[0].Time, ours[1].Time); err != nil {
 				return nil, err
 			}
 		}
-		client, server = append(client, c.total.Seconds()), append(server, s.total.Seconds())
-		var base [2]stopwatch
 		for range times {
-			base[0].time(clientBase)
-			base[1].time(serverBase)
+			base[0].Time(clientBase)
+			base[1].Time(serverBase)
 		}
-		clientBare, serverBare = append(clientBare, base[0].total.Seconds()), append(serverBare, base[1].total.Seconds())
-		if kind == "full" {
-			var both stopwatch
-			for range times {
-				var err error
-				both.time(func() { _, _, err = b.pki.connectStd() })
-				if err != nil {
-					return nil, err
-				}
+		for range times {
+			var err error
+			theirs.Time(func() { _, _, err = r.PKI.ConnectStd() })
+			if err != nil {
+				return nil, err
 			}
-			std = append(std, both.total.Seconds())
+		}
+		for _, x := range []struct {
+			to   *[]float64
+			from *benchkit.Stopwatch
+		}{{&client, &ours[0]}, {&server, &ours[1]}, {&clientBare, &base[0]}, {&serverBare, &base[1]}, {&std, &theirs}} {
+			*x.to = append(*x.to, x.from.Total.Seconds())
 		}
 	}
-	if w.err != nil {
-		return nil, w.err
+	if w.Err != nil {
+		return nil, w.Err
 	}
-	results := []benchResult{
-		upTo(clientGoal, kind+" handshake, client", ratio(client, clientBare), "× primitives"),
-		upTo(serverGoal, kind+" handshake, server", ratio(server, serverBare), "× primitives"),
+	results := []benchkit.Result{
+		benchkit.UpTo(clientGoal, kind+" handshake, client", benchkit.Ratio(client, clientBare), "× primitives"),
+		benchkit.UpTo(serverGoal, kind+" handshake, server", benchkit.Ratio(server, serverBare), "× primitives"),
 	}
 	if kind == "full" {
+		bare := benchkit.Sum(clientBare, serverBare)
 		results = append(results,
-			plainly("full handshake, both", ratio(sum(client, server), sum(clientBare, serverBare)), "× primitives"),
-			plainly("full handshake, both, crypto/tls over a pipe", ratio(std, sum(clientBare, serverBare)), "× primitives"))
+			benchkit.Plainly("full handshake, both", benchkit.Ratio(benchkit.Sum(client, server), bare), "× primitives"),
+			benchkit.Plainly("full handshake, both, crypto/tls over a pipe", benchkit.Ratio(std, bare), "× primitives"))
 	}
 	return results, nil
-}
-
-func sum(a, b []float64) []float64 {
-	out := make([]float64, len(a))
-	for i := range a {
-		out[i] = a[i] + b[i]
-	}
-	return out
 }
 
 // allocated counts what a side allocates.
@@ -424,27 +200,27 @@ func (a *allocated) count(f func()) {
 	a.bytes += after.TotalAlloc - before.TotalAlloc
 }
 
-// allocations counts what a full handshake and a record allocate.
-func (b *bencher) allocations() ([]benchResult, error) {
-	w, err := b.pki.primitives()
+// benchAllocations counts what a full handshake and a record allocate.
+func benchAllocations(r *benchkit.Runner) ([]benchkit.Result, error) {
+	w, err := r.PKI.Primitives()
 	if err != nil {
 		return nil, err
 	}
 	const times = 40
-	clientConfig, serverConfig := b.pki.client(), b.pki.server()
+	clientConfig, serverConfig := r.PKI.Client(), r.PKI.Server()
 	var client, server, clientBase, serverBase, std allocated
 	for i := range times + 1 {
 		if i == 1 { // what is made once is not counted
 			client, server, clientBase, serverBase, std = allocated{}, allocated{}, allocated{}, allocated{}, allocated{}
 		}
-		if _, _, err := connectMachines(clientConfig, serverConfig, client.count, server.count); err != nil {
+		if _, _, err := benchkit.ConnectMachines(clientConfig, serverConfig, client.count, server.count); err != nil {
 			return nil, err
 		}
-		clientBase.count(func() { w.exchange(); w.ciphers(); w.verify() })
-		serverBase.count(func() { w.exchange(); w.ciphers(); w.sign() })
-		std.count(func() { b.pki.connectStd() })
+		clientBase.count(func() { w.Exchange(); w.Ciphers(); w.Verify() })
+		serverBase.count(func() { w.Exchange(); w.Ciphers(); w.Sign() })
+		std.count(func() { r.PKI.ConnectStd() })
 	}
-	sender, receiver, err := connectMachines(clientConfig, serverConfig, unmeasured, unmeasured)
+	sender, receiver, err := benchkit.ConnectMachines(clientConfig, serverConfig, benchkit.Unmeasured, benchkit.Unmeasured)
 	if err != nil {
 		return nil, err
 	}
@@ -457,59 +233,49 @@ func (b *bencher) allocations() ([]benchResult, error) {
 		}
 	})
 	beyond := func(got, base uint64) float64 { return (float64(got) - float64(base)) / times }
-	return []benchResult{
-		upTo(60, "allocations of a full handshake, client", beyond(client.objects, clientBase.objects), "beyond"),
-		upTo(40, "allocations of a full handshake, server", beyond(server.objects, serverBase.objects), "beyond"),
-		plainly("… of both sides, crypto/tls", beyond(std.objects, clientBase.objects+serverBase.objects), "beyond"),
-		upTo(6<<10, "bytes of a full handshake, client", beyond(client.bytes, clientBase.bytes), "B beyond"),
-		upTo(6<<10, "bytes of a full handshake, server", beyond(server.bytes, serverBase.bytes), "B beyond"),
-		plainly("… of both sides, crypto/tls", beyond(std.bytes, clientBase.bytes+serverBase.bytes), "B beyond"),
-		upTo(0, "allocations of a record", float64(record.objects/times), ""),
-	}, w.err
+	return []benchkit.Result{
+		benchkit.UpTo(60, "allocations of a full handshake, client", beyond(client.objects, clientBase.objects), "beyond"),
+		benchkit.UpTo(40, "allocations of a full handshake, server", beyond(server.objects, serverBase.objects), "beyond"),
+		benchkit.Plainly("… of both sides, crypto/tls", beyond(std.objects, clientBase.objects+serverBase.objects), "beyond"),
+		benchkit.UpTo(6<<10, "bytes of a full handshake, client", beyond(client.bytes, clientBase.bytes), "B beyond"),
+		benchkit.UpTo(6<<10, "bytes of a full handshake, server", beyond(server.bytes, serverBase.bytes), "B beyond"),
+		benchkit.Plainly("… of both sides, crypto/tls", beyond(std.bytes, clientBase.bytes+serverBase.bytes), "B beyond"),
+		benchkit.UpTo(0, "allocations of a record", float64(record.objects/times), ""),
+	}, w.Err
 }
 
-// heap returns the bytes that are in use.
-func heap() float64 {
-	for range 3 { // pools let go by and by
-		runtime.GC()
-	}
-	var stats runtime.MemStats
-	runtime.ReadMemStats(&stats)
-	return float64(stats.HeapAlloc)
-}
-
-// idleConnections weighs servers' connections that wait.
-func (b *bencher) idleConnections() (results []benchResult, err error) {
+// benchIdle weighs servers' connections that wait.
+func benchIdle(r *benchkit.Runner) (results []benchkit.Result, err error) {
 	n := 400
-	if b.quick {
+	if r.Quick {
 		n = 50
 	}
-	clientConfig, serverConfig := b.pki.client(), b.pki.server()
+	clientConfig, serverConfig := r.PKI.Client(), r.PKI.Server()
 	for _, size := range []int{100, 16 << 10} {
 		machines := make([]*tlscore.Machine, n)
-		before := heap()
+		before := benchkit.Heap()
 		data, wire := make([]byte, size), make([]byte, 0, 32<<10)
 		for i := range machines {
-			client, server, err := connectMachines(clientConfig, serverConfig, unmeasured, unmeasured)
+			client, server, err := benchkit.ConnectMachines(clientConfig, serverConfig, benchkit.Unmeasured, benchkit.Unmeasured)
 			if err != nil {
 				return nil, err
 			}
 			for range 2 { // there and back
 				wire, _, _ = client.AppendSealed(wire[:0], data)
-				stepAll(server, wire)
+				benchkit.StepAll(server, wire)
 				client, server = server, client
 			}
 			machines[i] = server
 		}
-		awake := (heap() - before) / float64(n)
-		results = append(results, upTo(2000, fmt.Sprintf("idle connection after %d B", size), awake, "B"))
+		awake := (benchkit.Heap() - before) / float64(n)
+		results = append(results, benchkit.UpTo(2000, fmt.Sprintf("idle connection after %d B", size), awake, "B"))
 		if size == 100 {
 			for _, m := range machines {
 				if err := m.Hibernate(); err != nil {
 					return nil, err
 				}
 			}
-			results = append(results, upTo(400, "idle connection, hibernated", (heap()-before)/float64(n), "B"))
+			results = append(results, benchkit.UpTo(400, "idle connection, hibernated", (benchkit.Heap()-before)/float64(n), "B"))
 			began := time.Now()
 			for range 20 {
 				for _, m := range machines {
@@ -517,13 +283,13 @@ func (b *bencher) idleConnections() (results []benchResult, err error) {
 					m.Hibernate()
 				}
 			}
-			results = append(results, plainly("sleeping and waking", time.Since(began).Seconds()*1e6/float64(20*n), "µs"))
+			results = append(results, benchkit.Plainly("sleeping and waking", time.Since(began).Seconds()*1e6/float64(20*n), "µs"))
 		}
 		runtime.KeepAlive(machines)
-		std := make([]*tls.Conn, n)
-		before = heap()
+		std := make([]benchkit.Conn, n)
+		before = benchkit.Heap()
 		for i := range std {
-			client, server, err := b.pki.connectStd()
+			client, server, err := r.PKI.ConnectStd()
 			if err != nil {
 				return nil, err
 			}
@@ -534,21 +300,21 @@ func (b *bencher) idleConnections() (results []benchResult, err error) {
 			io.ReadFull(client, got)
 			std[i] = server
 		}
-		results = append(results, plainly(fmt.Sprintf("idle connection after %d B, crypto/tls, its pipe too", size), (heap()-before)/float64(n), "B"))
+		results = append(results, benchkit.Plainly(fmt.Sprintf("idle connection after %d B, crypto/tls, its pipe too", size), (benchkit.Heap()-before)/float64(n), "B"))
 		runtime.KeepAlive(std)
 	}
 	return results, nil
 }
 
-// growth shows that what a connection and a byte cost stays the same when there are more, and
+// benchGrowth shows that what a connection and a byte cost stays the same when there are more, and
 // that handshakes use all processors.
-func (b *bencher) growth() (results []benchResult, err error) {
+func benchGrowth(r *benchkit.Runner) (results []benchkit.Result, err error) {
 	counts := []int{1, 100, 10_000, 100_000}
-	if b.quick {
+	if r.Quick {
 		counts = counts[:2]
 	}
-	clientConfig, serverConfig := b.pki.client(), b.pki.server()
-	_, server, err := connectMachines(clientConfig, serverConfig, unmeasured, unmeasured)
+	clientConfig, serverConfig := r.PKI.Client(), r.PKI.Server()
+	_, server, err := benchkit.ConnectMachines(clientConfig, serverConfig, benchkit.Unmeasured, benchkit.Unmeasured)
 	if err != nil {
 		return nil, err
 	}
@@ -560,7 +326,7 @@ func (b *bencher) growth() (results []benchResult, err error) {
 	for _, n := range counts {
 		// Twins of one connection: they have but to be there, and are never written to.
 		machines := make([]*tlscore.Machine, n)
-		before := heap()
+		before := benchkit.Heap()
 		began := time.Now()
 		for i := range machines {
 			if machines[i], _, err = tlscore.Restore(serverConfig, &key, snapshot); err != nil {
@@ -569,17 +335,17 @@ func (b *bencher) growth() (results []benchResult, err error) {
 		}
 		took := time.Since(began)
 		results = append(results,
-			plainly(fmt.Sprintf("heap of a connection, of %d", n), (heap()-before)/float64(n), "B"),
-			plainly(fmt.Sprintf("making a connection from a snapshot, of %d", n), took.Seconds()*1e6/float64(n), "µs"))
+			benchkit.Plainly(fmt.Sprintf("heap of a connection, of %d", n), (benchkit.Heap()-before)/float64(n), "B"),
+			benchkit.Plainly(fmt.Sprintf("making a connection from a snapshot, of %d", n), took.Seconds()*1e6/float64(n), "µs"))
 		runtime.KeepAlive(machines)
 	}
-	client, server, err := connectMachines(clientConfig, serverConfig, unmeasured, unmeasured)
+	client, server, err := benchkit.ConnectMachines(clientConfig, serverConfig, benchkit.Unmeasured, benchkit.Unmeasured)
 	if err != nil {
 		return nil, err
 	}
 	data, wire := make([]byte, 16<<10), make([]byte, 0, 32<<10)
 	for _, size := range []int{1, 1 << 10, 1 << 20, 1 << 30} {
-		if b.quick && size > 1<<20 {
+		if r.Quick && size > 1<<20 {
 			break
 		}
 		began := time.Now()
@@ -590,25 +356,25 @@ func (b *bencher) growth() (results []benchResult, err error) {
 				server.Step(wire)
 			}
 		}
-		results = append(results, plainly(fmt.Sprintf("a stream of %d B", size), time.Since(began).Seconds()*1e9/float64(repeat)/float64(size), "ns/B"))
+		results = append(results, benchkit.Plainly(fmt.Sprintf("a stream of %d B", size), time.Since(began).Seconds()*1e9/float64(repeat)/float64(size), "ns/B"))
 	}
 	for _, workers := range []int{1, runtime.GOMAXPROCS(0)} {
 		var group sync.WaitGroup
 		times := 400 / workers
-		if b.quick {
+		if r.Quick {
 			times /= 10
 		}
 		began := time.Now()
 		for range workers {
 			group.Go(func() {
 				for range times {
-					connectMachines(clientConfig, serverConfig, unmeasured, unmeasured)
+					benchkit.ConnectMachines(clientConfig, serverConfig, benchkit.Unmeasured, benchkit.Unmeasured)
 				}
 			})
 		}
 		group.Wait()
 		rate := float64(times*workers) / time.Since(began).Seconds()
-		results = append(results, plainly(fmt.Sprintf("full handshakes, both sides, %d goroutines", workers), rate, "/s"))
+		results = append(results, benchkit.Plainly(fmt.Sprintf("full handshakes, both sides, %d goroutines", workers), rate, "/s"))
 	}
 	return results, nil
 }

@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"tlscore.example/tlscore/internal/benchkit"
 )
 
 // All benchmarks run, and what does not depend on time comes out as promised.
@@ -17,9 +19,9 @@ func TestBench(t *testing.T) {
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("%v\n%s", err, progress.String())
 	}
-	seen := map[string]benchResult{}
+	seen := map[string]benchkit.Result{}
 	for lines := bufio.NewScanner(&out); lines.Scan(); {
-		var r benchResult
+		var r benchkit.Result
 		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
 			t.Fatalf("%s: %v", lines.Text(), err)
 		}
@@ -47,8 +49,8 @@ func TestBench(t *testing.T) {
 		}
 	}
 	for _, m := range benchmarks {
-		if !strings.Contains(progress.String(), "measuring "+m.name) {
-			t.Errorf("no word of %s", m.name)
+		if !strings.Contains(progress.String(), "measuring "+m.Name) {
+			t.Errorf("no word of %s", m.Name)
 		}
 	}
 }

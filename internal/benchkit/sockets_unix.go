@@ -193,7 +193,7 @@ type Sent struct {
 func (r *Runner) Send(list []Contestant, size int) (map[string]*Sent, error) {
 	mib := 1024
 	if r.Quick {
-		mib = 16
+		mib = 64
 	}
 	scale := 1024 / float64(mib)
 	costs := make(map[string]*Sent)

@@ -1003,6 +1003,8 @@ var walks = []func(*testing.T, map[edge]bool){
 	walk(newClientRig, StateWaitCertificate),
 	walkCookie,
 	walk(newServerRig, StateConnected),
+	walk(traced(newClientRig), StateConnected), // application data takes the way of the rules
+	walk(traced(newServerRig), StateConnected),
 	walk(newServerRig, StateWaitClientHelloRetry),
 	walkAcceptor(StateWaitClientFinished),
 	walkAcceptor(StateWaitClientHelloRetry),
@@ -1060,6 +1062,13 @@ func walkCookie(t *testing.T, edges map[edge]bool) {
 func walk(make func(*testing.T, ...func(*Config)) *rig, via State) func(*testing.T, map[edge]bool) {
 	return func(t *testing.T, edges map[edge]bool) {
 		finishWalk(make(t), edges, via)
+	}
+}
+
+// traced makes rigs whose machines have a Trace.
+func traced(make func(*testing.T, ...func(*Config)) *rig) func(*testing.T, ...func(*Config)) *rig {
+	return func(t *testing.T, change ...func(*Config)) *rig {
+		return make(t, append(change, func(c *Config) { c.Trace = func(TraceMessage) {} })...)
 	}
 }
 

@@ -182,6 +182,13 @@ func (m *Machine) Step(in []byte) (ev Event, n int) {
 	if m.client != nil && m.queued == 0 {
 		m.dropRefused()
 	}
+	if m.queued == 0 {
+		if n = m.takeData13(in); m.in.data != nil {
+			ev = Event{Kind: EventData, Queued: m.sent, Data: m.in.data}
+			m.sent, m.in.data = false, nil
+			return ev, n
+		}
+	}
 	for {
 		if kind, ok := m.nextEvent(); ok {
 			ev = m.event(kind)

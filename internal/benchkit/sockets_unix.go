@@ -195,7 +195,7 @@ func (r *Runner) Send(list []Contestant, size int) (map[string]*Sent, error) {
 	if r.Quick {
 		mib = 64
 	}
-	scale := 1024 / float64(mib)
+	perGiB := 1024 / float64(mib)
 	costs := make(map[string]*Sent)
 	for range max(1, min(r.Rounds, 5)) {
 		for _, c := range list {
@@ -207,7 +207,7 @@ func (r *Runner) Send(list []Contestant, size int) (map[string]*Sent, error) {
 				costs[c.Name] = new(Sent)
 			}
 			s := costs[c.Name]
-			s.User, s.All, s.Writes = append(s.User, user*scale), append(s.All, all*scale), writes*scale
+			s.User, s.All, s.Writes = append(s.User, user*perGiB), append(s.All, all*perGiB), writes*perGiB
 		}
 	}
 	return costs, nil
@@ -221,15 +221,15 @@ func send(c Contestant, mib, size int) (user, all, writes float64, err error) {
 		}
 		return float64(c.Writes.Load())
 	}
+	before := count() // with those of the handshake: a few
 	err = with(c, service, func(k *clients) error {
 		user0, all0 := processorTime()
-		before := count()
 		_, err := k.line()
 		user1, all1 := processorTime()
 		user, all, writes = user1-user0, all1-all0, count()-before
 		return err
 	}, "receive", strconv.Itoa(mib))
-	return user, all, writes, err
+	return user, all, writes * float64(mib) / float64(mib+1), err
 }
 
 // Echo has each of the contestants answer 100 bytes on many connections, and returns the
@@ -335,7 +335,8 @@ func RunClients() (bool, error) {
 	return true, err
 }
 
-// receive asks for so many MiB, each with a byte. It asks for the next one while one comes.
+// receive asks for so many MiB, each with a byte, and for one before that, which is not counted. It
+// asks for the next one while one comes.
 func receive(dial func() (net.Conn, error), mib int) error {
 	conn, err := dial()
 	if err != nil {
@@ -350,14 +351,17 @@ func receive(dial func() (net.Conn, error), mib int) error {
 		_, err := io.ReadFull(conn, room)
 		return err
 	}
-	if err := errors.Join(ask(), take(), ask()); err != nil { // the handshake is not counted
+	if err := errors.Join(ask(), take(), ask()); err != nil {
 		return err
 	}
 	fmt.Println("begin")
-	for range mib {
+	for range mib - 1 {
 		if err := errors.Join(ask(), take()); err != nil {
 			return err
 		}
+	}
+	if err := take(); err != nil {
+		return err
 	}
 	fmt.Println("end")
 	time.Sleep(time.Minute)

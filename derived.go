@@ -52,7 +52,7 @@ func (c *Config) derive() (*derived, error) {
 	d := new(derived)
 	for _, check := range []func(*derived) error{
 		c.checkPlatform, c.checkRecords, c.deriveVersions, c.deriveSuites, c.deriveGroups,
-		c.dropVersions, c.deriveSchemes, c.deriveNames, c.deriveLimits, c.deriveCertificates, c.deriveClientAuth,
+		c.dropVersions, c.deriveSchemes, c.deriveNames, c.deriveEnvironment, c.deriveCertificates, c.deriveClientAuth,
 		c.checkResumption,
 	} {
 		if err := check(d); err != nil {
@@ -306,9 +306,12 @@ func isHostName(name string) bool {
 
 const hostNameBytes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 
-func (c *Config) deriveLimits(d *derived) error {
+func (c *Config) deriveEnvironment(d *derived) error {
 	limits, err := c.Limits.check()
-	d.environment = environment{limits, c.Allocator, c.Trace, c.now, c.RecordPadding, c.SmallFirstRecords}
+	d.environment = environment{
+		limits: limits, allocator: c.Allocator, trace: c.Trace, now: c.now,
+		padding: c.RecordPadding, smallFirst: c.SmallFirstRecords,
+	}
 	return err
 }
 

@@ -161,7 +161,7 @@ func (m *Machine) endEarly() error {
 		return nil
 	}
 	c.earlyOpen = false
-	m.emit((new(wire.EndOfEarlyData)).Append(m.flight()))
+	m.emit(new(wire.EndOfEarlyData).Append(m.flight()))
 	return m.changeSendingKey(c.suite, &c.clientSecret)
 }
 

@@ -513,7 +513,7 @@ func (s *sender) appendSealed(dst []byte, p source) (_ []byte, n int, err error)
 	}
 	start := len(dst)
 	dst = s.appendOutput(dst)
-	if s.out != nil {
+	if s.pending() > 0 {
 		return dst, 0, nil
 	}
 	for left := p.len(); left > 0; {
@@ -598,7 +598,7 @@ func (s *sender) sealInPlace(buf []byte, n int) ([]byte, error) {
 			return nil, s.find(err)
 		}
 	}
-	if s.out != nil {
+	if s.pending() > 0 {
 		return nil, ErrOutputPending
 	}
 	s.answered = false

@@ -133,15 +133,7 @@ func records(r *benchkit.Runner, name string, n, times int) ([]benchkit.Result, 
 	}
 	data, room, wire := make([]byte, n), make([]byte, n), make([]byte, 0, n+1000)
 	var failed error
-	many := func(f func() error) func() {
-		return func() {
-			for range times {
-				if err := f(); err != nil {
-					failed = err
-				}
-			}
-		}
-	}
+	many := func(f func() error) func() { return repeat(times, f, &failed) }
 	t := r.Interleave(
 		many(func() error {
 			wire, _, _ = client.AppendSealed(wire[:0], data)
@@ -158,6 +150,17 @@ func records(r *benchkit.Runner, name string, n, times int) ([]benchkit.Result, 
 		benchkit.Plainly(name+", tlscore", benchkit.Ratio(t[0], t[1]), "× bare"),
 		benchkit.Plainly(fmt.Sprintf("%s, llib with %s", name, llib.CipherSuiteName(suite)), benchkit.Ratio(t[2], t[3]), "× bare"),
 	}, failed
+}
+
+// repeat does something so many times, and notes what went wrong.
+func repeat(times int, f func() error, failed *error) func() {
+	return func() {
+		for range times {
+			if err := f(); err != nil {
+				*failed = err
+			}
+		}
+	}
 }
 
 // bareRecord returns what seals and opens n bytes and a type, in place.
@@ -201,15 +204,7 @@ func fullHandshakes(r *benchkit.Runner) ([]benchkit.Result, error) {
 	}
 	clientConfig, serverConfig := r.PKI.Client(), r.PKI.Server()
 	var failed error
-	many := func(f func() error) func() {
-		return func() {
-			for range times {
-				if err := f(); err != nil {
-					failed = err
-				}
-			}
-		}
-	}
+	many := func(f func() error) func() { return repeat(times, f, &failed) }
 	t := r.Interleave(
 		many(func() error {
 			_, _, err := benchkit.ConnectMachines(clientConfig, serverConfig, benchkit.Unmeasured, benchkit.Unmeasured)

@@ -5,7 +5,6 @@ import (
 	"crypto/fips140"
 	"encoding/binary"
 	"math"
-	"strconv"
 	"testing"
 	"unsafe"
 
@@ -409,7 +408,7 @@ func TestAllocations(t *testing.T) {
 
 // TestSize pins what a direction of an idle connection holds besides its cipher.
 func TestSize(t *testing.T) {
-	if size := unsafe.Sizeof(Protection{}); strconv.IntSize == 64 && size > 48 {
+	if size := unsafe.Sizeof(Protection{}); size > 48 {
 		t.Errorf("a Protection takes %d bytes", size)
 	}
 }

@@ -167,12 +167,25 @@ func (c *Conn) WriteTo(w io.Writer) (int64, error) {
 
 // Write sends p. It takes all of it, unless the connection is over: what the socket has
 // no room for is kept by gnet.
-func (c *Conn) Write(p []byte) (int, error) {
+func (c *Conn) Write(p []byte) (n int, err error) {
 	c.enter()
 	defer c.leave()
-	n, err := c.write(p)
-	c.flush()
-	return n, err
+	for c.phase == phaseOpen {
+		if c.loop.room == nil {
+			c.loop.room = make([]byte, 0, sealRoom)
+		}
+		sealed, k, err := c.tls.AppendSealed(c.loop.room, p[n:])
+		if n += k; len(sealed) > 0 {
+			c.Conn.Write(sealed)
+		}
+		if _, failure := tlscore.AlertOf(err); failure {
+			c.end(err)
+		}
+		if err != nil || n == len(p) {
+			return n, err
+		}
+	}
+	return n, net.ErrClosed
 }
 
 // Writev is Write for several pieces, which share records.
@@ -190,7 +203,7 @@ func (c *Conn) Writev(pieces [][]byte) (n int, err error) {
 	return n, nil
 }
 
-// write seals p, and makes room in the machine's output while that is full.
+// write seals p into the machine's output, and makes room there while that is full.
 func (c *Conn) write(p []byte) (n int, err error) {
 	for c.phase == phaseOpen {
 		k, err := c.tls.Write(p[n:])

@@ -30,7 +30,12 @@ type loop struct {
 	stalled []*Conn // those that wait for room, or for a worker, and some that did
 	polling bool    // a poll is due
 	every   time.Duration
+	room    []byte // what Write seals into; gnet copies what the socket does not take
 }
+
+// sealRoom is how much is sealed for one call of gnet: application data of 128 KiB in records of
+// any size that is usual.
+const sealRoom = 128<<10 + 4<<10
 
 func (h *Handler) loopOf(el gnet.EventLoop) *loop {
 	h.mu.Lock()

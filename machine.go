@@ -184,9 +184,7 @@ func (m *Machine) Step(in []byte) (ev Event, n int) {
 	}
 	if m.queued == 0 {
 		if n = m.takeData13(in); m.in.data != nil {
-			ev = Event{Kind: EventData, Queued: m.sent, Data: m.in.data}
-			m.sent, m.in.data = false, nil
-			return ev, n
+			return m.event(EventData), n
 		}
 	}
 	for {

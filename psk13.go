@@ -250,7 +250,7 @@ func (m *Machine) tryTicket() (State, error) {
 		return m.chooseCertificate()
 	}
 	o.tried++
-	return m.await(StateOpenTicket, newOpenTicketTask(m, o.identities[o.at()].Identity))
+	return m.await(StateOpenTicket, m.newOpenTicketTask(o.identities[o.at()].Identity))
 }
 
 // chooseCertificate begins to authenticate with a certificate.

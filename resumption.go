@@ -262,7 +262,7 @@ func (r *configRandom) Read(b []byte) (int, error) {
 }
 
 // newOpenTicketTask finds the session that a ticket, or a session id, stands for.
-func newOpenTicketTask(m *Machine, ticket []byte) *Task {
+func (m *Machine) newOpenTicketTask(ticket []byte) *Task {
 	cfg, keys, version := m.cfg, m.d.ticketKeys, m.conn.version
 	t := m.newTask(TaskOpenTicket, func(t *Task) error {
 		return call(ReasonCallbackFailed, func() (err error) {

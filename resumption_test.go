@@ -153,7 +153,7 @@ func TestSealTicket(t *testing.T) {
 				t.Error("the session was not wiped")
 			}
 			open := func(ticket []byte) *resumed {
-				m.task = newOpenTicketTask(m, ticket)
+				m.task = m.newOpenTicketTask(ticket)
 				m.task.Run()
 				r, err := m.openedSession()
 				if err != nil {
@@ -207,7 +207,7 @@ func TestSealTicketFails(t *testing.T) {
 	if _, err := m.sealTicket(sessionOf(m, true), tlstest.Clock()); reasonOf(err) != ReasonCallbackFailed {
 		t.Errorf("SealTicket fails: %v", err)
 	}
-	m.task = newOpenTicketTask(m, []byte("ticket"))
+	m.task = m.newOpenTicketTask([]byte("ticket"))
 	m.task.Run()
 	if _, err := m.openedSession(); reasonOf(err) != ReasonCallbackPanicked {
 		t.Errorf("OpenTicket panics: %v", err)

@@ -71,7 +71,7 @@ func serverHello12(m *Machine) (State, error) {
 		return 0, err
 	}
 	if candidate := m.candidate12(hello); candidate != nil {
-		return m.await(StateOpenTicket, newOpenTicketTask(m, candidate))
+		return m.await(StateOpenTicket, m.newOpenTicketTask(candidate))
 	}
 	return m.chooseCertificate12()
 }

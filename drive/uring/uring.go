@@ -70,7 +70,9 @@ type Server struct {
 	Linger drive.Linger
 
 	// Buffers is how many buffers of BufferSize bytes there are to receive into, rounded up
-	// to a power of two. Zero means 128 of 32 KiB.
+	// to a power of two. Zero means 2,048 of 8 KiB. When there are fewer than connections
+	// that are sent to at the same time, those that come too late wait, and a handshake among
+	// them can be too late for its deadline.
 	Buffers, BufferSize int
 	// Slots is how many pieces of memory of SlotSize bytes to send from are kept while they
 	// are not in use; there are more when more are needed, at most two for a connection.
@@ -91,8 +93,8 @@ var ErrServerClosed = errors.New("uring: the server is closed")
 
 // The defaults of [Server].
 const (
-	defaultBuffers    = 128
-	defaultBufferSize = 32 << 10
+	defaultBuffers    = 2048
+	defaultBufferSize = 8 << 10
 	defaultSlots      = 128
 	defaultSlotSize   = 64 << 10
 

@@ -2,6 +2,7 @@ package tlsgnet
 
 import (
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"runtime"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/panjf2000/gnet/v2"
 	"github.com/panjf2000/gnet/v2/pkg/logging"
+	"golang.org/x/sys/unix"
 
 	"tlscore.example/tlscore/drive/internal/drivertest"
 )
@@ -64,27 +66,29 @@ func echo(c gnet.Conn) gnet.Action {
 // serve runs a server until the test ends, and returns its address.
 func serve(t *testing.T, h *Handler, user *app, options ...gnet.Option) string {
 	t.Helper()
-	// gnet does not tell the port that it was given.
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close()
-	user.booted = make(chan gnet.Engine, 1)
-	done := make(chan error, 1)
 	options = append([]gnet.Option{gnet.WithNumEventLoop(2), gnet.WithLogLevel(logging.FatalLevel)}, options...)
-	go func() { done <- gnet.Run(h, "tcp://"+addr, options...) }()
-	select {
-	case err := <-done:
-		t.Fatal(err)
-	case eng := <-user.booted:
-		t.Cleanup(func() {
-			eng.Stop(t.Context())
-			if err := <-done; err != nil {
-				t.Error(err)
+	user.booted = make(chan gnet.Engine, 1)
+	addr := freeAddr(t)
+	done := make(chan error, 1)
+	run := func() { done <- gnet.Run(h, "tcp://"+addr, options...) }
+	go run()
+	for booted := false; !booted; {
+		select {
+		case err := <-done:
+			if !errors.Is(err, unix.EADDRINUSE) {
+				t.Fatal(err)
 			}
-		})
+			addr = freeAddr(t) // somebody else was faster
+			go run()
+		case eng := <-user.booted:
+			booted = true
+			t.Cleanup(func() {
+				eng.Stop(t.Context())
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+			})
+		}
 	}
 	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
 		conn, err := net.Dial("tcp", addr)
@@ -98,6 +102,17 @@ func serve(t *testing.T, h *Handler, user *app, options ...gnet.Option) string {
 			t.Fatal(err)
 		}
 	}
+}
+
+// freeAddr returns an address that nobody listens on; gnet does not tell the port that it is given.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
 }
 
 // newServer makes a server's handler, which goes by drivertest.Choose unless opts say

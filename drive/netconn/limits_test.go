@@ -156,7 +156,7 @@ func TestMaxHandshakes(t *testing.T) {
 // A connection on which nothing moves is closed, and one on which something does is not.
 func TestIdleTimeout(t *testing.T) {
 	l := NewListener(listen(t), serverConfig())
-	l.Limits.IdleTimeout = 200 * time.Millisecond
+	l.Limits.IdleTimeout = 600 * time.Millisecond
 	defer l.Close()
 	client := dialTo(t, l)
 	server := soonOf(t, accept(l))
@@ -168,7 +168,7 @@ func TestIdleTimeout(t *testing.T) {
 	for range 8 { // twice the time, in small steps
 		_, err := client.Write([]byte("x"))
 		noError(t, "Write", err)
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(150 * time.Millisecond)
 	}
 	select {
 	case err := <-failed:

@@ -136,7 +136,7 @@ func TestDeadlines(t *testing.T) {
 	failed, closed := make(chan error, 10), make(chan error, 1)
 	addr := serve(t, &Server{
 		Handler:   &app{close: func(_ *Conn, err error) { closed <- err }},
-		Limits:    drive.Limits{HandshakeTimeout: 300 * time.Millisecond, IdleTimeout: 100 * time.Millisecond, MaxHandshakes: 1},
+		Limits:    drive.Limits{HandshakeTimeout: time.Second, IdleTimeout: 100 * time.Millisecond, MaxHandshakes: 1},
 		OnFailure: func(_ net.Addr, err error) { failed <- err },
 	})
 	var silent [2]net.Conn

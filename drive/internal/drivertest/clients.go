@@ -47,8 +47,9 @@ func runClients() (code int) {
 		all.Go(func() { cs.run(i) })
 	}
 	cs.ready.Wait()
-	cs.end = time.Now().Add(cs.Duration)
 	fmt.Println("peak")
+	io.Copy(io.Discard, os.Stdin) // until the test has looked
+	cs.end = time.Now().Add(cs.Duration)
 	close(cs.begin)
 	all.Wait()
 	line, err := json.Marshal(&cs.result)

@@ -20,7 +20,7 @@ type EchoLoad struct {
 	Size
 	// FIN says that the server goes on writing after a TCP FIN without a close_notify.
 	FIN bool
-	// AtPeak is called while all connections are there, once.
+	// AtPeak is called while all connections are there, once. They rest until it returns.
 	AtPeak func()
 }
 
@@ -59,6 +59,10 @@ func Echo(t *testing.T, addr string, l EchoLoad) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	begin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -71,6 +75,7 @@ func Echo(t *testing.T, addr string, l EchoLoad) {
 			if l.AtPeak != nil {
 				l.AtPeak()
 			}
+			begin.Close()
 		case strings.HasPrefix(line, "{"):
 			if err := json.Unmarshal([]byte(line), &result); err != nil {
 				t.Error(err)

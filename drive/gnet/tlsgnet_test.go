@@ -2,16 +2,15 @@ package tlsgnet
 
 import (
 	"crypto/tls"
-	"errors"
 	"io"
 	"net"
+	"os"
 	"runtime"
 	"testing"
 	"time"
 
 	"github.com/panjf2000/gnet/v2"
 	"github.com/panjf2000/gnet/v2/pkg/logging"
-	"golang.org/x/sys/unix"
 
 	"tlscore.example/tlscore/drive/internal/drivertest"
 )
@@ -24,6 +23,7 @@ const patience = drivertest.Patience
 type app struct {
 	gnet.BuiltinEventEngine
 	booted  chan gnet.Engine
+	addr    net.Addr // set before booted
 	open    func(gnet.Conn) ([]byte, gnet.Action)
 	traffic func(gnet.Conn) gnet.Action
 	close   func(gnet.Conn, error) gnet.Action
@@ -31,6 +31,7 @@ type app struct {
 
 func (a *app) OnBoot(eng gnet.Engine) gnet.Action {
 	if a.booted != nil {
+		a.addr = addrOf(eng)
 		a.booted <- eng
 	}
 	return gnet.None
@@ -66,30 +67,25 @@ func echo(c gnet.Conn) gnet.Action {
 // serve runs a server until the test ends, and returns its address.
 func serve(t *testing.T, h *Handler, user *app, options ...gnet.Option) string {
 	t.Helper()
-	options = append([]gnet.Option{gnet.WithNumEventLoop(2), gnet.WithLogLevel(logging.FatalLevel)}, options...)
 	user.booted = make(chan gnet.Engine, 1)
-	addr := freeAddr(t)
 	done := make(chan error, 1)
-	run := func() { done <- gnet.Run(h, "tcp://"+addr, options...) }
-	go run()
-	for booted := false; !booted; {
-		select {
-		case err := <-done:
-			if !errors.Is(err, unix.EADDRINUSE) {
-				t.Fatal(err)
+	options = append([]gnet.Option{gnet.WithNumEventLoop(2), gnet.WithLogLevel(logging.FatalLevel)}, options...)
+	go func() { done <- gnet.Run(h, "tcp://127.0.0.1:0", options...) }()
+	select {
+	case err := <-done:
+		t.Fatal(err)
+	case eng := <-user.booted:
+		t.Cleanup(func() {
+			eng.Stop(t.Context())
+			if err := <-done; err != nil {
+				t.Error(err)
 			}
-			addr = freeAddr(t) // somebody else was faster
-			go run()
-		case eng := <-user.booted:
-			booted = true
-			t.Cleanup(func() {
-				eng.Stop(t.Context())
-				if err := <-done; err != nil {
-					t.Error(err)
-				}
-			})
-		}
+		})
 	}
+	if user.addr == nil {
+		t.Fatal("no address")
+	}
+	addr := user.addr.String()
 	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
 		conn, err := net.Dial("tcp", addr)
 		if err == nil {
@@ -104,15 +100,21 @@ func serve(t *testing.T, h *Handler, user *app, options ...gnet.Option) string {
 	}
 }
 
-// freeAddr returns an address that nobody listens on; gnet does not tell the port that it is given.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// addrOf returns the address that an engine listens on, or nil. gnet tells it by the file
+// descriptor only, and in OnBoot only: later its end may be under way.
+func addrOf(eng gnet.Engine) net.Addr {
+	fd, err := eng.Dup()
 	if err != nil {
-		t.Fatal(err)
+		return nil
+	}
+	f := os.NewFile(uintptr(fd), "listener")
+	defer f.Close()
+	l, err := net.FileListener(f)
+	if err != nil {
+		return nil
 	}
 	defer l.Close()
-	return l.Addr().String()
+	return l.Addr()
 }
 
 // newServer makes a server's handler, which goes by drivertest.Choose unless opts say

@@ -98,7 +98,7 @@ func Main(m *testing.M) {
 	}
 	before := runtime.NumGoroutine()
 	code := m.Run()
-	if code == 0 && !settles(func() bool { return runtime.NumGoroutine() <= before }) {
+	if code == 0 && !Settles(func() bool { return runtime.NumGoroutine() <= before }) {
 		stacks := make([]byte, 1<<16)
 		os.Stderr.Write(stacks[:runtime.Stack(stacks, true)])
 		code = 1
@@ -106,8 +106,8 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
-// settles waits until something holds, but not for ever.
-func settles(holds func() bool) bool {
+// Settles waits until something holds, but not for ever, and reports whether it does.
+func Settles(holds func() bool) bool {
 	for end := time.Now().Add(Patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if holds() {
 			return true
@@ -129,7 +129,7 @@ func Heap() int64 {
 func SettlesAt(t testing.TB, before, slack int64) {
 	t.Helper()
 	var now int64
-	if !settles(func() bool { now = Heap(); return now <= before+slack }) {
+	if !Settles(func() bool { now = Heap(); return now <= before+slack }) {
 		t.Errorf("%d bytes of heap in use, %d more than before", now, now-before)
 	}
 }
